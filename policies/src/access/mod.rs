@@ -1,0 +1,45 @@
+//! May they: rules over identity, operation and request → [`Decision`].
+
+use std::time::Duration;
+
+use crate::reason::Reason;
+
+/// What the rules say about a request, and which of them said it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The outcome.
+    pub effect: Effect,
+    /// The name of the rule that decided; `None` where the default did.
+    pub rule: Option<String>,
+}
+
+/// The outcome of a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Forward it.
+    Allow,
+    /// Refuse it.
+    Deny {
+        /// The stable code.
+        reason: Reason,
+        /// What the caller is told, where the rule has words of its own.
+        message: Option<String>,
+    },
+    /// Forward it once people have agreed.
+    Approval(ApprovalDemand),
+}
+
+/// What a rule asks of approvers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalDemand {
+    /// Who may approve: `role:NAME`, `group:NAME` or `subject:ID`. Never the requester.
+    pub approvers: Vec<String>,
+    /// How many distinct people have to approve.
+    pub quorum: u32,
+    /// How long the connection waits, at most 240 s.
+    pub hold: Duration,
+    /// How long a granted approval can be claimed.
+    pub valid: Duration,
+    /// When an undecided one ends, counted from the request.
+    pub expires: Duration,
+}

@@ -1,0 +1,1 @@
+//! The record of an exchange and the chain that binds records together.

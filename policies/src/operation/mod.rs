@@ -1,0 +1,53 @@
+//! What a request does, in LangGraph's own words: method, path, query and body → [`Operation`]s.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that a request does. A batch is as many operations as it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Operation {
+    /// LangGraph's resource: `assistants`, `threads`, `crons`, `store`, or the gate's `system`, `mcp`, `a2a`.
+    pub resource: &'static str,
+    /// LangGraph's action on it: `create_run`, `read`, …
+    pub action: &'static str,
+    /// How much it may change.
+    pub class: Class,
+    /// The graph's name, where the request gives it.
+    pub graph: Option<String>,
+    /// The assistant's id in canonical spelling, where the request gives a UUID.
+    pub assistant: Option<String>,
+    /// The thread's id in canonical spelling.
+    pub thread: Option<String>,
+    /// The run's id in canonical spelling.
+    pub run: Option<String>,
+    /// The cron's id in canonical spelling.
+    pub cron: Option<String>,
+    /// The store namespace.
+    pub namespace: Vec<String>,
+    /// The tool's name (MCP).
+    pub tool: Option<String>,
+    /// The stream modes asked for.
+    pub stream_modes: Vec<String>,
+}
+
+impl Operation {
+    /// `resource.action`, as rules name it.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.resource, self.action)
+    }
+}
+
+/// How much an operation may change, least first; the strictest of several counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Health and metadata of the server.
+    System,
+    /// Reads, however it is spelled (`POST …/search` is a read).
+    Read,
+    /// Changes data.
+    Write,
+    /// Runs a graph.
+    Execute,
+    /// Deletes, or reaches past one object.
+    Admin,
+}
