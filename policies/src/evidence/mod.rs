@@ -1,1 +1,22 @@
 //! The record of an exchange and the chain that binds records together.
+//!
+//! One record is one line of JSON. *The line is the record*: its hash is SHA-256 of the line's bytes as
+//! written, without the line feed, so nothing is ever canonicalised and a verifier needs no parser to
+//! recompute it. Every line names its chain (one per VM of the gateway), its place in it and the hash of the
+//! line before it; the gateway starts the chain, so whoever stores the lines cannot drop, swap or rewrite one
+//! unseen. What this leaves to others: delivery (`filter`), and the Merkle log over all chains (`desk`).
+//!
+//! ```json
+//! {"v":1,"chain":"5f0c…","seq":7,"prev":"9a1e…","kind":"outcome","exchange":"0198…","at":"2026-11-22T10:15:30.123456Z",…}
+//! ```
+
+mod chain;
+mod digest;
+mod record;
+
+pub use chain::{Chain, Line, LineFault, Link, Succession, ZERO_HASH};
+pub use digest::{DigestKey, sha256_hex};
+pub use record::{
+    ActorRecord, Approval, ApprovalDecision, Approver, DecisionRecord, EffectRecord, End, Kind,
+    OperationRecord, Record, RequestRecord, ResponseRecord, SourceRecord, TokenRecord, VERSION, timestamp,
+};

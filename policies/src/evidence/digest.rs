@@ -1,0 +1,92 @@
+//! Digests: plain SHA-256 for what is masked already, keyed for what is not.
+//!
+//! A nine-digit number has 10⁹ spellings: its plain hash is as good as the number. Whatever could hold an
+//! unmasked value is digested with a key that stays with the gateway (HMAC-SHA-256, RFC 2104).
+
+use std::fmt;
+
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The key of the gateway's digests. Its `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct DigestKey(Vec<u8>);
+
+impl DigestKey {
+    /// The fewest bytes that a key may have: as many as the digest has (RFC 2104, section 3).
+    pub const SHORTEST: usize = 32;
+
+    /// Takes `secret` as the key, or `None` where it is shorter than [`Self::SHORTEST`].
+    pub fn new(secret: &[u8]) -> Option<Self> {
+        (secret.len() >= Self::SHORTEST).then(|| Self(secret.to_vec()))
+    }
+
+    /// HMAC-SHA-256 over `parts`, in lower-case hexadecimal. Each part goes in behind its length, so that
+    /// no two lists of parts share a digest.
+    pub fn digest(&self, parts: &[&[u8]]) -> String {
+        // HMAC takes keys of any length; were that to change, an empty digest would match nothing.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        hex(&mac.finalize().into_bytes())
+    }
+}
+
+impl fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DigestKey(…)")
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_the_fips_180_example() {
+        assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_short_key_is_refused() {
+        assert!(DigestKey::new(&[7; 31]).is_none());
+        assert!(DigestKey::new(&[7; 32]).is_some());
+    }
+
+    #[test]
+    fn the_same_bytes_in_other_parts_have_another_digest() {
+        let key = DigestKey::new(&[7; 32]).unwrap();
+        assert_ne!(key.digest(&[b"ab", b"c"]), key.digest(&[b"a", b"bc"]));
+        assert_ne!(key.digest(&[b"abc"]), key.digest(&[b"abc", b""]));
+        assert_eq!(key.digest(&[b"ab", b"c"]), key.digest(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn another_key_gives_another_digest() {
+        let one = DigestKey::new(&[7; 32]).unwrap();
+        let other = DigestKey::new(&[8; 32]).unwrap();
+        assert_ne!(one.digest(&[b"abc"]), other.digest(&[b"abc"]));
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_key() {
+        assert_eq!(format!("{:?}", DigestKey::new(&[7; 32]).unwrap()), "DigestKey(…)");
+    }
+}
