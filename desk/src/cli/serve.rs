@@ -1,0 +1,82 @@
+//! `graphwarden serve`: the desk, until SIGTERM or Ctrl-C.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use axum::routing::get;
+
+use crate::settings::{Raw, Settings};
+
+/// What can be told to `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// YAML file with the same settings; flags and environment win over it
+    #[arg(long, env = "GRAPHWARDEN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Raw,
+    /// How logs are written
+    #[arg(long, env = "GRAPHWARDEN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// One line for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Runs the desk until it is told to stop.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let raw = match &args.config {
+        Some(path) => args.settings.over(Raw::read(path)?),
+        None => args.settings,
+    };
+    let settings = Settings::resolve(raw, &|name| std::env::var(name).ok())?;
+    log_to_stderr(args.log_format);
+    super::runtime()?.block_on(serve(settings))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GRAPHWARDEN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn,hyper=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", settings.listen))?;
+    tracing::info!(address = %listener.local_addr()?, database = %settings.database.display(), "listening");
+    let app = axum::Router::new().route("/healthz", get(async || "ok\n"));
+    axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
+    Ok(())
+}
+
+/// Resolves on SIGTERM or Ctrl-C.
+async fn told_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            },
+            Err(_) => {
+                interrupt.await.ok();
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    interrupt.await.ok();
+}
