@@ -1,1 +1,24 @@
 //! What may leave: transducers that rewrite a response as it streams by, in constant memory.
+//!
+//! For any split of the bytes into chunks, and any split of a text into stream events, the client
+//! receives at no moment a byte of a value that the policy masks, and everything else unchanged,
+//! held back only while it could still become part of such a value.
+//!
+//! [`Masking`] is the compiled section of the policy, [`Plan`] what of it holds for one caller,
+//! [`Masker`] one body on its way out: [`Masker::push`] for every chunk, [`Masker::finish`] at the
+//! end. After a [`Cut`] nothing more may be emitted.
+
+mod action;
+mod config;
+mod masker;
+mod media;
+mod plan;
+
+pub use action::Action;
+pub use config::{
+    ActionConfig, Config, CustomConfig, DetectorConfig, ExemptConfig, FieldConfig, KeyConfig, LimitsConfig,
+    Malformed, Unmaskable,
+};
+pub use masker::{Cut, Masker};
+pub use media::Media;
+pub use plan::{Masking, Plan, Preview};
