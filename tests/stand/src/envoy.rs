@@ -1,0 +1,217 @@
+//! Envoy with the configuration that is shipped in `envoy/envoy.yaml`, pointed at the stand's parts.
+//!
+//! Only addresses, paths and the policy are replaced; all else is what a user copies, so a mistake
+//! in the shipped file fails the tests.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::part::Part;
+use crate::policy::GATEWAY_TOKEN;
+use crate::ports::{Port, free_port};
+use crate::site::Site;
+use crate::tools::Tools;
+
+/// The key that LangGraph is given by the gate.
+const UPSTREAM_KEY: &str = "stand-upstream-key";
+
+/// Which filter stands before the router.
+#[derive(Clone, Debug, Default)]
+pub enum Filter {
+    /// Ours, with the policy of the setup.
+    #[default]
+    Graphwarden,
+    /// Another wasm module, without configuration.
+    Module(PathBuf),
+    /// None: Envoy alone.
+    Absent,
+}
+
+/// How Envoy is set up.
+#[derive(Clone, Debug)]
+pub struct EnvoySetup {
+    /// The policy document.
+    pub policy: Value,
+    /// Port of LangGraph or of what stands in for it.
+    pub langgraph: u16,
+    /// Port of the desk; a closed port when the test has none.
+    pub desk: u16,
+    /// Port of the issuer.
+    pub idp: u16,
+    /// `allow_on_headers_stop_iteration`.
+    pub allow_stop: bool,
+    /// Worker threads.
+    pub concurrency: u32,
+    /// The filter.
+    pub filter: Filter,
+}
+
+impl EnvoySetup {
+    /// One worker, our filter, the shipped setting of `allow_on_headers_stop_iteration`.
+    #[must_use]
+    pub fn new(policy: Value, langgraph: u16, desk: u16, idp: u16) -> Self {
+        Self { policy, langgraph, desk, idp, allow_stop: true, concurrency: 1, filter: Filter::default() }
+    }
+}
+
+/// `envoy/envoy.yaml` as JSON.
+pub fn shipped_config() -> Result<Value> {
+    let path = Tools::find().root().join("envoy/envoy.yaml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))
+}
+
+/// The running Envoy.
+#[derive(Debug)]
+pub struct Envoy {
+    port: Port,
+    admin: Port,
+    part: Part,
+}
+
+impl Envoy {
+    /// Starts Envoy on free ports and waits until it serves.
+    pub async fn start(site: &Site, setup: &EnvoySetup) -> Result<Self> {
+        Self::start_on(free_port()?, free_port()?, "envoy", site, setup).await
+    }
+
+    /// Starts Envoy on these ports under a name of its own, for tests with more than one.
+    pub async fn start_on(
+        port: Port,
+        admin: Port,
+        name: &str,
+        site: &Site,
+        setup: &EnvoySetup,
+    ) -> Result<Self> {
+        let config = site.write(&format!("{name}.json"), render(&port, &admin, site, setup)?.to_string())?;
+        let mut command = command(site)?;
+        command
+            .arg("-c")
+            .arg(config)
+            // Hot restart needs a shared memory segment per base id, and parallel tests would share it.
+            .args(["--disable-hot-restart", "--concurrency", &setup.concurrency.to_string()])
+            .args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
+        let mut part = Part::start(name, site.folder(), &command)?;
+        let url = format!("http://127.0.0.1:{}/ready", admin.number());
+        part.ready(Duration::from_secs(60), async || match reqwest::get(&url).await {
+            Ok(answer) => answer.status().is_success(),
+            Err(_) => false,
+        })
+        .await?;
+        Ok(Self { port, admin, part })
+    }
+
+    /// Runs `envoy --mode validate` on a setup: `Ok` with the log when Envoy takes it.
+    pub async fn validate(site: &Site, setup: &EnvoySetup) -> Result<String> {
+        let config = render(&free_port()?, &free_port()?, site, setup)?;
+        Self::validate_config(site, &config).await
+    }
+
+    /// Runs `envoy --mode validate` on a whole configuration: `Ok` with the log when Envoy takes it.
+    pub async fn validate_config(site: &Site, config: &Value) -> Result<String> {
+        let path = site.write("validate.json", config.to_string())?;
+        let mut command = command(site)?;
+        command.arg("-c").arg(path).args(["--mode", "validate", "--log-level", "info"]);
+        let mut part = Part::start("validate", site.folder(), &command)?;
+        let status = part.exit(Duration::from_secs(60)).await?;
+        if !status.success() {
+            bail!("envoy --mode validate: {status}\n{}", part.log_text());
+        }
+        Ok(part.log_text())
+    }
+
+    /// The port that callers use.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// The port of the admin pages.
+    #[must_use]
+    pub fn admin(&self) -> u16 {
+        self.admin.number()
+    }
+
+    /// Everything that Envoy and the filter logged.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        self.part.log_text()
+    }
+
+    /// The sum of the counters and gauges whose names match this expression.
+    pub async fn stat(&self, name: &str) -> Result<u64> {
+        let text = reqwest::get(format!("http://127.0.0.1:{}/stats?filter={name}", self.admin()))
+            .await?
+            .text()
+            .await?;
+        let sum = text.lines().filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok()).sum();
+        Ok(sum)
+    }
+}
+
+/// Envoy with the environment that the policy names.
+fn command(site: &Site) -> Result<Command> {
+    let mut command = Command::new(site.tools().envoy()?);
+    command
+        .env("GRAPHWARDEN_TOKEN", GATEWAY_TOKEN)
+        .env("GRAPHWARDEN_DIGEST_KEY", "stand-digest-key-0123456789abcdef")
+        .env("LANGGRAPH_API_KEY", UPSTREAM_KEY);
+    Ok(command)
+}
+
+/// The shipped configuration with the setup's addresses, module and policy.
+fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<Value> {
+    let mut config = shipped_config()?;
+    *part(&mut config, "/admin/address")? = address(admin.number());
+    *part(&mut config, "/static_resources/listeners/0/address")? = address(port.number());
+    let clusters = part(&mut config, "/static_resources/clusters")?.as_array_mut().context("clusters")?;
+    for cluster in clusters {
+        let number = match cluster["name"].as_str() {
+            Some("langgraph") => setup.langgraph,
+            Some("desk") => setup.desk,
+            Some("idp") => setup.idp,
+            other => bail!("envoy/envoy.yaml has a cluster that the stand does not know: {other:?}"),
+        };
+        // No name to resolve, and no TLS before parts on this machine.
+        cluster["type"] = json!("STATIC");
+        cluster["load_assignment"]["endpoints"] =
+            json!([{ "lb_endpoints": [{ "endpoint": { "address": address(number) } }] }]);
+        if let Some(members) = cluster.as_object_mut() {
+            members.remove("transport_socket");
+        }
+    }
+    let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+    let filters = part(&mut config, filters)?.as_array_mut().context("http_filters")?;
+    let module = match &setup.filter {
+        Filter::Absent => {
+            filters.remove(0);
+            return Ok(config);
+        }
+        Filter::Graphwarden => site.tools().module()?,
+        Filter::Module(path) => path.clone(),
+    };
+    let plugin = filters
+        .first_mut()
+        .and_then(|filter| filter.pointer_mut("/typed_config/config"))
+        .context("no plugin")?;
+    plugin["allow_on_headers_stop_iteration"] = json!(setup.allow_stop);
+    plugin["vm_config"]["code"]["local"]["filename"] = json!(module);
+    plugin["configuration"]["value"] = setup.policy.clone();
+    if matches!(setup.filter, Filter::Module(_)) {
+        plugin.as_object_mut().context("plugin")?.remove("configuration");
+    }
+    Ok(config)
+}
+
+fn part<'a>(config: &'a mut Value, pointer: &str) -> Result<&'a mut Value> {
+    config.pointer_mut(pointer).with_context(|| format!("envoy/envoy.yaml has no {pointer}"))
+}
+
+fn address(port: u16) -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
+}
