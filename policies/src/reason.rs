@@ -27,6 +27,10 @@ pub enum Reason {
     TokenNotYetValid,
     /// A claim that must be there is missing or malformed.
     TokenClaims,
+    /// The token is sound but has been revoked: the policy's deny list, or the issuer's introspection.
+    TokenRevoked,
+    /// The issuer's introspection endpoint could not be reached or did not answer as RFC 7662 says.
+    IntrospectionUnavailable,
     /// The issuer's keys could not be had yet; trying again later may help.
     KeysUnavailable,
     /// The request line or a header is not one that can be judged safely.
@@ -79,6 +83,8 @@ impl Reason {
         Self::TokenExpired,
         Self::TokenNotYetValid,
         Self::TokenClaims,
+        Self::TokenRevoked,
+        Self::IntrospectionUnavailable,
         Self::KeysUnavailable,
         Self::RequestMalformed,
         Self::BodyMalformed,
@@ -113,6 +119,8 @@ impl Reason {
             Self::TokenExpired => "token_expired",
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::TokenClaims => "token_claims",
+            Self::TokenRevoked => "token_revoked",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
             Self::RequestMalformed => "request_malformed",
             Self::BodyMalformed => "body_malformed",
@@ -148,7 +156,8 @@ impl Reason {
             | Self::TokenAudience
             | Self::TokenExpired
             | Self::TokenNotYetValid
-            | Self::TokenClaims => 401,
+            | Self::TokenClaims
+            | Self::TokenRevoked => 401,
             Self::RequestMalformed | Self::BodyMalformed => 400,
             Self::BodyEncoded => 415,
             Self::BodyTooLarge => 413,
@@ -160,7 +169,10 @@ impl Reason {
             | Self::ApprovalDenied
             | Self::ApprovalPending
             | Self::ApprovalExpired => 403,
-            Self::KeysUnavailable | Self::ApprovalUnavailable | Self::EvidenceUnavailable => 503,
+            Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::ApprovalUnavailable
+            | Self::EvidenceUnavailable => 503,
             Self::ResponseUnmaskable | Self::UpstreamUnavailable => 502,
             Self::Internal => 500,
         }
@@ -180,6 +192,8 @@ impl Reason {
             Self::TokenExpired => "the token has expired",
             Self::TokenNotYetValid => "the token is not valid yet",
             Self::TokenClaims => "the token lacks a required claim",
+            Self::TokenRevoked => "the token has been revoked",
+            Self::IntrospectionUnavailable => "the issuer cannot be asked about the token",
             Self::KeysUnavailable => "the issuer's keys are not available yet",
             Self::RequestMalformed => "the request is malformed",
             Self::BodyMalformed => "the request body is malformed",

@@ -1,4 +1,48 @@
 //! Who is calling: issuers, their keys, tokens, and the claims that become an [`Identity`].
+//!
+//! Follows RFC 8725 (JSON Web Token best current practices) throughout: algorithms are pinned per
+//! issuer, keys come from the policy alone, everything has a bound, and what is ambiguous is refused.
+//! HTTP to the issuers, the clock and the request are the host's.
+
+mod algorithm;
+mod authenticator;
+mod cache;
+mod challenge;
+mod claims;
+mod config;
+mod discovery;
+mod introspection;
+mod issuer;
+mod json;
+mod jwk;
+mod mapping;
+mod native;
+mod path;
+mod refetch;
+mod refusal;
+mod ring;
+mod signature;
+mod source;
+mod token;
+mod upstream;
+mod version;
+
+pub use algorithm::Algorithm;
+pub use authenticator::{Authenticator, Origin};
+pub use cache::TokenCache;
+pub use challenge::challenge;
+pub use config::{
+    AssertionConfig, ClaimsConfig, Config, DenyConfig, From, IntrospectionConfig, IssuerConfig,
+    JwtAuthnConfig, KeysConfig, MappingsConfig, SourcesConfig, UpstreamConfig, UpstreamIdentity,
+};
+pub use discovery::DiscoveryError;
+pub use introspection::{Introspection, IntrospectionRequest};
+pub use issuer::RemoteKeys;
+pub use native::{NativeVerifier, NoNative};
+pub use refetch::{Refetch, RefetchGate, next_fetch};
+pub use refusal::Refused;
+pub use ring::{IssuerId, KeyRing, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS};
+pub use token::MAX_TOKEN_BYTES;
 
 use serde::{Deserialize, Serialize};
 
