@@ -1,0 +1,121 @@
+# Everything that can be done here, each with a line that says what it does. A bare `make` lists them.
+#
+# Nothing has to be installed by hand but rustup, Python 3.11 or newer, a C compiler and make.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# Kept outside the clone, so that a new clone need not build them again.
+TOOLS := $(or $(GRAPHWARDEN_TOOLS),$(HOME)/.cache/graphwarden/tools)
+export PATH := $(TOOLS)/bin:$(PATH)
+# The runner of `wasm-bindgen-test` has to be of the same version as the crate.
+WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p}' Cargo.lock)
+MODULE := target/graphwarden.wasm
+MODULE_LIMIT := 3670016
+PROGRAM := target/fast/graphwarden
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## ---- building
+
+.PHONY: wasm
+wasm: toolchain ## Build target/graphwarden.wasm, the module that Envoy loads
+	cargo build --release --target wasm32-wasip1 -p graphwarden-filter
+	cp target/wasm32-wasip1/release/graphwarden.wasm $(MODULE)
+	@size=$$(wc -c < $(MODULE)); echo "$(MODULE): $$size bytes"; \
+	  [ "$$size" -le $(MODULE_LIMIT) ] || { echo "the module is larger than $(MODULE_LIMIT) bytes"; exit 1; }
+
+.PHONY: program
+program: toolchain ## Build target/fast/graphwarden, the approvals desk and command line
+	cargo build --profile fast -p graphwarden
+
+.PHONY: build
+build: wasm program ## Build both
+
+.PHONY: demo
+demo: build venv ## Start everything on real parts, walk through it, stay up (TOUR=only leaves after the walk)
+	cargo run --profile fast --quiet -p graphwarden-demo -- $(if $(filter only,$(TOUR)),--tour-only,)
+
+## ---- proving
+
+.PHONY: test
+test: test-unit test-node test-e2e ## Prove everything
+
+.PHONY: test-unit
+test-unit: nextest ## The rooms by themselves, on this machine
+	cargo nextest run --workspace --exclude graphwarden-e2e
+	cargo test --workspace --doc --quiet
+
+.PHONY: test-node
+test-node: wasm-bindgen venv ## The policies as a browser would run them, under Node
+	PATH="$$(scripts/node-path):$$PATH" cargo test -p graphwarden-policies --target wasm32-unknown-unknown --test node
+
+.PHONY: test-e2e
+test-e2e: nextest build venv ## A real Envoy, a real LangGraph, a real issuer, the real desk
+	cargo nextest run -p graphwarden-e2e
+
+.PHONY: lint
+lint: toolchain deny ## Formatting, lints, licences, advisories, the rules of this house
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p graphwarden-filter --target wasm32-wasip1 -- -D warnings
+	cargo deny --offline check bans licenses sources
+	scripts/house-rules
+
+.PHONY: accuracy
+accuracy: ## Print what the detectors find and miss in a synthetic corpus
+	cargo run --profile fast -p graphwarden-policies --example accuracy
+
+.PHONY: fuzz
+fuzz: cargo-fuzz ## Fuzz each target for FUZZ_SECONDS (600)
+	scripts/fuzz $${FUZZ_SECONDS:-600}
+
+## ---- measuring
+
+.PHONY: bench
+bench: build venv ## Compare Envoy alone, with a no-op filter and with ours, interleaved in one run
+	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop -p graphwarden-bench-copy
+	cargo run --profile fast --quiet -p graphwarden-bench
+
+.PHONY: bench-kernels
+bench-kernels: ## Criterion benchmarks of the parts
+	cargo bench -p graphwarden-policies
+
+## ---- what the others need; each does nothing where it is there already
+
+.PHONY: toolchain
+toolchain:
+	@installed=$$(rustup target list --installed); \
+	for target in wasm32-wasip1 wasm32-unknown-unknown; do \
+	  grep -qx "$$target" <<< "$$installed" || rustup target add "$$target"; \
+	done
+
+.PHONY: venv
+venv:
+	@scripts/venv
+
+.PHONY: nextest
+nextest:
+	@command -v cargo-nextest > /dev/null || cargo install --locked --root $(TOOLS) cargo-nextest@0.9.143
+
+.PHONY: wasm-bindgen
+wasm-bindgen: toolchain
+	@[ "$$(wasm-bindgen --version 2> /dev/null)" = "wasm-bindgen $(WASM_BINDGEN)" ] \
+	  || cargo install --locked --root $(TOOLS) wasm-bindgen-cli@$(WASM_BINDGEN)
+
+.PHONY: deny
+deny:
+	@command -v cargo-deny > /dev/null || cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
+
+.PHONY: cargo-fuzz
+cargo-fuzz:
+	@command -v cargo-fuzz > /dev/null || cargo install --locked --root $(TOOLS) cargo-fuzz
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+	rm -rf .venv
