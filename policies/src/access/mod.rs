@@ -1,8 +1,28 @@
 //! May they: rules over identity, operation and request → [`Decision`].
+//!
+//! The rules are CEL over the verified caller and what the reader made of the request. For each operation of a
+//! request the first rule that matches decides; of several operations the strictest outcome counts. Where a
+//! condition fails (an absent claim, an unknown graph), the outcome is never weaker than it would have been had
+//! the condition held, nor than had it not. It leaves to the filter to carry the decision out.
+
+mod call;
+mod check;
+mod condition;
+mod config;
+mod patterns;
+mod rules;
+mod scope;
+mod selection;
+mod vocabulary;
 
 use std::time::Duration;
 
 use crate::reason::Reason;
+
+pub use call::Call;
+pub use condition::Condition;
+pub use config::{ApprovalConfig, Config, Otherwise, RuleConfig, Then};
+pub use rules::Rules;
 
 /// What the rules say about a request, and which of them said it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,43 @@
 //! What a request does, in LangGraph's own words: method, path, query and body → [`Operation`]s.
 
+//!
+//! [`Reader`] reads as the server does and refuses what two readers could take differently; what is forwarded
+//! is [`Normalised`], the spelling that was judged. It leaves to [`crate::access`] whether an operation is allowed.
+
+mod config;
+mod doors;
+mod fields;
+mod head;
+mod ids;
+mod json;
+mod judged;
+mod reader;
+mod refused;
+mod request;
+mod rpc;
+mod shapes;
+mod table;
+mod target;
+
 use serde::{Deserialize, Serialize};
+
+pub use config::{Config, System};
+pub use head::Head;
+pub use reader::Reader;
+pub use refused::Refused;
+pub use request::{BodyUse, Facts, Normalised, Request};
+
+pub(crate) use table::kinds;
+
+/// The name nearest to `wrong`, if one is near enough to have been meant.
+pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (name, strsim::jaro_winkler(wrong, name)))
+        .filter(|(_, likeness)| *likeness > 0.75)
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(name, _)| name)
+}
 
 /// One thing that a request does. A batch is as many operations as it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,0 +1,124 @@
+//! The section `access` as written: rules in order, and what happens where none matches.
+//!
+//! ```yaml
+//! access:
+//!   default: deny
+//!   rules:
+//!     - name: analysts run the support graph
+//!       operations: [threads.create_run, "class:read"]
+//!       when: 'graph == "support_agent" && "analyst" in identity.roles'
+//!       then: allow
+//!     - name: production writes need a manager
+//!       operations: ["class:write"]
+//!       then: { approval: { approvers: ["role:manager"], quorum: 1, hold: 60s, valid: 10m, expires: 1h } }
+//! ```
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::policy::Span;
+
+/// The section `access`. An absent section denies everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What happens where no rule matches.
+    pub default: Otherwise,
+    /// The rules. For each operation of a request the first that matches decides.
+    pub rules: Vec<RuleConfig>,
+}
+
+/// What happens where no rule matches: only refusal can be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Otherwise {
+    /// Refuse.
+    #[default]
+    Deny,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// What the rule is called, in the record and to the caller; each name once.
+    pub name: String,
+    /// What it is about: `threads.create_run`, `threads.*`, `class:read` or `*`.
+    pub operations: Vec<String>,
+    /// A condition in CEL; absent means always.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// What follows.
+    pub then: Then,
+}
+
+/// What follows where a rule matches: `allow`, `deny`, `{deny: "message"}` or `{approval: {…}}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Forward.
+    Allow,
+    /// Refuse, with words for the caller where the policy has some.
+    Deny(Option<String>),
+    /// Ask people.
+    Approval(ApprovalConfig),
+}
+
+/// Who has to agree, and for how long that holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalConfig {
+    /// `role:NAME`, `group:NAME` or `subject:ID`; at least one.
+    pub approvers: Vec<String>,
+    /// How many distinct people; default 1.
+    #[serde(default)]
+    pub quorum: Option<u32>,
+    /// How long the connection waits, at most 240 s; default 60 s.
+    #[serde(default)]
+    pub hold: Option<Span>,
+    /// How long a granted approval can be claimed; default 10 min.
+    #[serde(default)]
+    pub valid: Option<Span>,
+    /// When an undecided one ends; default 1 h.
+    #[serde(default)]
+    pub expires: Option<Span>,
+}
+
+impl<'de> Deserialize<'de> for Then {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ThenVisitor;
+
+        impl<'de> Visitor<'de> for ThenVisitor {
+            type Value = Then;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`allow`, `deny`, {deny: \"message\"} or {approval: {…}}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Then, E> {
+                match text {
+                    "allow" => Ok(Then::Allow),
+                    "deny" => Ok(Then::Deny(None)),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Then, A::Error> {
+                let then = match map.next_key::<String>()?.as_deref() {
+                    Some("deny") => Then::Deny(Some(map.next_value()?)),
+                    Some("approval") => Then::Approval(map.next_value()?),
+                    Some(other) => return Err(de::Error::unknown_field(other, &["deny", "approval"])),
+                    None => {
+                        return Err(de::Error::custom("empty outcome: write `allow`, `deny` or an approval"));
+                    }
+                };
+                match map.next_key::<String>()? {
+                    None => Ok(then),
+                    Some(_) => Err(de::Error::custom("a rule has one outcome")),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(ThenVisitor)
+    }
+}

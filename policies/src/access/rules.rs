@@ -1,0 +1,289 @@
+//! The compiled section `access`: rules in order, and the decision they come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::condition::Condition;
+use super::config::{ApprovalConfig, Config, RuleConfig, Then};
+use super::scope::Judged;
+use super::selection::{Selection, universe};
+use super::vocabulary::RULE_NAMES;
+use super::{ApprovalDemand, Call, Decision, Effect};
+use crate::identity::Identity;
+use crate::operation::{Facts, Operation, Request};
+use crate::policy::{At, Problems, Span};
+use crate::reason::Reason;
+
+/// Longest that a connection waits for approvers: LangGraph's own clients give up at 300 s.
+const HOLD_LIMIT: Duration = Duration::from_secs(240);
+/// Longest that an approval or its question can last.
+const LIFE_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Most rules: each costs every request.
+const RULES_LIMIT: usize = 500;
+
+/// Rules, ready to decide.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    headers: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    name: String,
+    selection: Selection,
+    when: Option<Condition>,
+    effect: Effect,
+}
+
+/// What one operation came to, before several are joined.
+#[derive(Debug, Clone, Copy)]
+enum Outcome<'a> {
+    Allow(&'a Rule),
+    Approval(&'a Rule, &'a ApprovalDemand),
+    Deny(Option<&'a Rule>),
+}
+
+impl Outcome<'_> {
+    fn strictness(&self) -> u8 {
+        match self {
+            Self::Allow(_) => 0,
+            Self::Approval(..) => 1,
+            Self::Deny(_) => 2,
+        }
+    }
+}
+
+impl Rules {
+    /// Compiles the section. Every problem is added; `None` if there was one.
+    pub fn compile(config: &Config, at: &At, problems: &mut Problems) -> Option<Self> {
+        let known = problems.iter().count();
+        let at = at.member("rules");
+        if config.rules.len() > RULES_LIMIT {
+            problems.add(&at, format!("more than {RULES_LIMIT} rules"));
+            return None;
+        }
+        let mut names = BTreeSet::new();
+        let mut compiled = Vec::new();
+        for (index, rule) in config.rules.iter().enumerate() {
+            let at = at.index(index);
+            if rule.name.trim().is_empty()
+                || rule.name.chars().count() > 200
+                || rule.name.chars().any(char::is_control)
+            {
+                problems.add(&at.member("name"), "a rule needs a name of 1 to 200 printable characters");
+            } else if !names.insert(rule.name.as_str()) {
+                problems
+                    .add(&at.member("name"), format!("the name `{}` is taken by an earlier rule", rule.name));
+            }
+            compiled.extend(Rule::compile(rule, &at, problems).map(|rule| (at, rule)));
+        }
+        report_dead(&compiled, problems);
+        if problems.iter().count() != known {
+            return None;
+        }
+        let rules: Vec<Rule> = compiled.into_iter().map(|(_, rule)| rule).collect();
+        let headers: BTreeSet<String> = rules
+            .iter()
+            .filter_map(|rule| rule.when.as_ref())
+            .flat_map(|when| when.headers().iter().cloned())
+            .collect();
+        Some(Self { rules, headers: headers.into_iter().collect() })
+    }
+
+    /// What the rules need to know about a call: `source` is the peer's address, `headers` are all pairs. Only
+    /// headers that a rule names are copied; one that comes twice or is not UTF-8 counts as absent.
+    pub fn call(&self, source: &str, headers: &[(Vec<u8>, Vec<u8>)]) -> Call {
+        let mut named = BTreeMap::new();
+        for name in &self.headers {
+            let mut values = headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
+            if let (Some((_, value)), None) = (values.next(), values.next())
+                && let Ok(value) = std::str::from_utf8(value)
+            {
+                named.insert(name.clone(), value.to_owned());
+            }
+        }
+        Call { source: source.to_owned(), headers: named }
+    }
+
+    /// Decides about a request. `now` is in seconds since the Unix epoch.
+    ///
+    /// Every operation has to be decided; the strictest outcome counts. Two operations that need different
+    /// approvals are refused, because one approval cannot stand for both.
+    pub fn decide(&self, identity: &Identity, request: &Request, call: &Call, now: u64) -> Decision {
+        let mut joined: Option<Outcome<'_>> = None;
+        for (operation, facts) in request.judged() {
+            let outcome = self.judge(identity, Judged { request, operation, facts, call, now });
+            joined = Some(match (joined, outcome) {
+                (Some(Outcome::Approval(one, demand)), Outcome::Approval(two, other))
+                    if one.name != two.name && demand != other =>
+                {
+                    return Decision {
+                        effect: Effect::Deny {
+                            reason: Reason::AccessDenied,
+                            message: Some(
+                                "the operations of this request need different approvals: send them one by one"
+                                    .to_owned(),
+                            ),
+                        },
+                        rule: Some(one.name.clone()),
+                    };
+                }
+                (Some(earlier), later) if earlier.strictness() >= later.strictness() => earlier,
+                (_, later) => later,
+            });
+        }
+        match joined {
+            Some(Outcome::Allow(rule) | Outcome::Approval(rule, _) | Outcome::Deny(Some(rule))) => {
+                Decision { effect: rule.effect.clone(), rule: Some(rule.name.clone()) }
+            }
+            Some(Outcome::Deny(None)) | None => {
+                Decision { effect: Effect::Deny { reason: Reason::AccessDenied, message: None }, rule: None }
+            }
+        }
+    }
+
+    /// The first rule that matches decides about one operation. A condition that fails could have been true or
+    /// false: a denial is taken for true, a permission for false, and an approval for both, so that what follows
+    /// it can only make the outcome stricter.
+    fn judge<'a>(&'a self, identity: &Identity, judged: Judged<'_>) -> Outcome<'a> {
+        let mut doubtful: Option<Outcome<'a>> = None;
+        let at_least = |outcome: Outcome<'a>, doubtful: Option<Outcome<'a>>| match doubtful {
+            Some(doubtful) if doubtful.strictness() >= outcome.strictness() => doubtful,
+            _ => outcome,
+        };
+        for rule in self.rules.iter().filter(|rule| rule.selection.covers(judged.operation)) {
+            let held = match &rule.when {
+                None => Some(true),
+                Some(when) => when.evaluate(identity, Some(judged)),
+            };
+            match (&rule.effect, held) {
+                (_, Some(false)) | (Effect::Allow, None) => {}
+                (Effect::Allow, Some(true)) => return at_least(Outcome::Allow(rule), doubtful),
+                (Effect::Deny { .. }, _) => return Outcome::Deny(Some(rule)),
+                (Effect::Approval(demand), Some(true)) => {
+                    return at_least(Outcome::Approval(rule, demand), doubtful);
+                }
+                (Effect::Approval(demand), None) => {
+                    doubtful = doubtful.or(Some(Outcome::Approval(rule, demand)));
+                }
+            }
+        }
+        Outcome::Deny(None)
+    }
+
+    /// Each operation's decision on its own, in order, for explanations.
+    pub fn explain(&self, identity: &Identity, request: &Request, call: &Call, now: u64) -> Vec<Decision> {
+        let alone = |(operation, facts): (&Operation, &Facts)| match self
+            .judge(identity, Judged { request, operation, facts, call, now })
+        {
+            Outcome::Allow(rule) | Outcome::Approval(rule, _) | Outcome::Deny(Some(rule)) => {
+                Decision { effect: rule.effect.clone(), rule: Some(rule.name.clone()) }
+            }
+            Outcome::Deny(None) => {
+                Decision { effect: Effect::Deny { reason: Reason::AccessDenied, message: None }, rule: None }
+            }
+        };
+        request.judged().map(alone).collect()
+    }
+}
+
+impl Rule {
+    fn compile(config: &RuleConfig, at: &At, problems: &mut Problems) -> Option<Self> {
+        let selection = Selection::compile(&config.operations, &at.member("operations"), problems);
+        let at_when = at.member("when");
+        let when = match &config.when {
+            None => Some(None),
+            Some(source) => Condition::compile(source, RULE_NAMES, &at_when, problems).map(Some),
+        };
+        if when.as_ref().and_then(Option::as_ref).and_then(Condition::constant) == Some(false) {
+            problems.add(&at_when, format!("rule `{}` can never fire: its condition is false", config.name));
+        }
+        let effect = match &config.then {
+            Then::Allow => Some(Effect::Allow),
+            Then::Deny(message) => {
+                Some(Effect::Deny { reason: Reason::AccessDenied, message: message.clone() })
+            }
+            Then::Approval(approval) => {
+                demand(approval, &at.member("then").member("approval"), problems).map(Effect::Approval)
+            }
+        };
+        Some(Self { name: config.name.clone(), selection: selection?, when: when?, effect: effect? })
+    }
+
+    /// Whether it fires whenever its operations are asked for.
+    fn always(&self) -> bool {
+        self.when.as_ref().is_none_or(|when| when.constant() == Some(true))
+    }
+}
+
+/// Faults rules whose operations were all decided by earlier rules without a condition.
+fn report_dead(rules: &[(At, Rule)], problems: &mut Problems) {
+    let mut decided: BTreeMap<usize, &str> = BTreeMap::new();
+    let universe = universe();
+    for (at, rule) in rules {
+        let mine: Vec<usize> = (0..universe.len())
+            .filter(|&index| universe.get(index).is_some_and(|kind| rule.selection.covers_kind(kind)))
+            .collect();
+        if let Some(first) = mine.first().and_then(|index| decided.get(index))
+            && mine.iter().all(|index| decided.contains_key(index))
+        {
+            problems.add_with_hint(
+                at,
+                format!("rule `{}` can never fire: rule `{first}` decides first", rule.name),
+                "move it up, or give the earlier rule a condition",
+            );
+        }
+        if rule.always() {
+            for index in mine {
+                decided.entry(index).or_insert(&rule.name);
+            }
+        }
+    }
+}
+
+fn demand(config: &ApprovalConfig, at: &At, problems: &mut Problems) -> Option<ApprovalDemand> {
+    let known = problems.iter().count();
+    if config.approvers.is_empty() {
+        problems.add(&at.member("approvers"), "an approval needs approvers");
+    }
+    for (index, approver) in config.approvers.iter().enumerate() {
+        let named = approver.split_once(':').is_some_and(|(kind, name)| {
+            matches!(kind, "role" | "group" | "subject") && !name.trim().is_empty()
+        });
+        if !named {
+            problems.add_with_hint(
+                &at.member("approvers").index(index),
+                format!("`{approver}` names nobody"),
+                "write role:NAME, group:NAME or subject:ID",
+            );
+        }
+    }
+    let quorum = config.quorum.unwrap_or(1);
+    if !(1..=10).contains(&quorum) {
+        problems.add(&at.member("quorum"), "a quorum is between 1 and 10");
+    }
+    let mut span = |name: &str, written: Option<Span>, default: Duration, limit: Duration| {
+        let span = written.map_or(default, |span| span.0);
+        if span.is_zero() && name != "hold" || span > limit {
+            problems.add(&at.member(name), format!("has to be at most {}", Span(limit)));
+        }
+        span
+    };
+    let hold = span("hold", config.hold, Duration::from_secs(60), HOLD_LIMIT);
+    let valid = span("valid", config.valid, Duration::from_secs(600), LIFE_LIMIT);
+    let expires = span("expires", config.expires, Duration::from_secs(3600), LIFE_LIMIT);
+    if hold > expires {
+        problems.add(
+            &at.member("hold"),
+            "is longer than `expires`: the question would end while the caller waits",
+        );
+    }
+    (problems.iter().count() == known).then(|| ApprovalDemand {
+        approvers: config.approvers.clone(),
+        quorum,
+        hold,
+        valid,
+        expires,
+    })
+}

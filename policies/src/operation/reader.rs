@@ -1,0 +1,97 @@
+//! The compiled section `operations`: from a request to what it does.
+
+use std::collections::BTreeSet;
+
+use super::doors::Doors;
+use super::head::{self, Head};
+use super::table::{self, Does};
+use super::{BodyUse, Class, Config, Normalised, Refused, Request, json, shapes};
+use crate::policy::{At, Problems};
+use crate::reason::Reason;
+
+/// Reads requests as LangGraph does. First the head, then, with the whole body, the request.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    doors: Doors,
+    public: BTreeSet<String>,
+}
+
+impl Reader {
+    /// Compiles the section. Every problem is added; `None` if there was one.
+    pub fn compile(config: &Config, at: &At, problems: &mut Problems) -> Option<Self> {
+        let known = problems.iter().count();
+        let doors = Doors::compile(config, at, problems);
+        let at_public = at.member("public");
+        let open: Vec<String> = table::system_names();
+        for (index, name) in config.public.iter().enumerate() {
+            if !open.contains(name) {
+                let nearest = super::nearest(name, open.iter().map(String::as_str));
+                problems.add_with_hint(
+                    &at_public.index(index),
+                    format!("`{name}` is not an operation that can be public"),
+                    nearest.map_or_else(
+                        || format!("one of {}", open.join(", ")),
+                        |nearest| format!("did you mean `{nearest}`?"),
+                    ),
+                );
+            }
+        }
+        (problems.iter().count() == known)
+            .then(|| Self { doors, public: config.public.iter().cloned().collect() })
+    }
+
+    /// Reads what method, raw `:path` (with its query) and header pairs say.
+    ///
+    /// # Errors
+    /// A request that cannot be judged safely, or is no known operation.
+    pub fn read_head(
+        &self,
+        method: &[u8],
+        path: &[u8],
+        headers: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<Head, Refused> {
+        let public = |does: &Does| {
+            does.class == Class::System
+                && self.public.iter().any(|name| name.split_once('.') == Some((does.resource, does.action)))
+        };
+        head::read(method, path, headers, &public)
+    }
+
+    /// Reads the request with its whole body (empty if there is none).
+    ///
+    /// # Errors
+    /// A body that is not what the route takes, that holds a field which the policy does not open, or whose
+    /// method is no known operation.
+    pub fn read(&self, head: &Head, body: &[u8]) -> Result<Request, Refused> {
+        let body = match head.body {
+            BodyUse::Json if !body.trim_ascii().is_empty() => Some(json::parse(body)?),
+            _ => None,
+        };
+        let judged = shapes::read(head, body.as_ref(), &self.doors)?;
+        if judged.is_empty() {
+            return Err(Refused::new(Reason::OperationUnknown, "request does nothing that is known"));
+        }
+        if judged.len() > 2 * shapes::OPERATIONS_LIMIT {
+            return Err(Refused::new(Reason::BodyTooLarge, "batch holds more than 100 operations"));
+        }
+        let (operations, facts): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
+        let mut unresolved: Vec<String> = operations
+            .iter()
+            .filter(|operation| operation.graph.is_none())
+            .filter_map(|operation| operation.assistant.clone())
+            .collect();
+        unresolved.sort();
+        unresolved.dedup();
+        Ok(Request {
+            operations,
+            facts,
+            body,
+            normalised: Normalised {
+                method: head.method.clone(),
+                path: head.target.spelled(),
+                query: head.target.query.clone(),
+            },
+            unresolved,
+        })
+    }
+}
