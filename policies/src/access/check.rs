@@ -248,7 +248,8 @@ impl Checker<'_> {
                     && (left.is_text() && right.is_text()
                         || matches!(left, Kind::List(_) | Kind::Dyn)
                             && matches!(right, Kind::List(_) | Kind::Dyn));
-                if !joins && !(left.is_number() && right.is_number() && left.meets(&right)) {
+                let counts = left.is_number() && right.is_number() && left.meets(&right);
+                if !(joins || counts) {
                     self.mismatch(id, &left, &right);
                     return Kind::Dyn;
                 }

@@ -40,7 +40,8 @@ impl Condition {
             return None;
         }
         if nests_deeply(source) {
-            problems.add(at, "condition is nested deeper than 32 levels");
+            problems
+                .add(at, "condition is too complex: more than 32 brackets deep, or more than 400 operators");
             return None;
         }
         let program = match ENV.compile(source) {
@@ -134,18 +135,20 @@ impl PartialEq for Condition {
     }
 }
 
-/// Whether brackets nest deeper than 32 levels, or operators that the parser recurses on come in long chains.
+/// Whether the parser, which recurses, would go deep: the filter's stack is small.
 fn nests_deeply(source: &str) -> bool {
-    let mut depth = 0_usize;
-    let mut unary = 0_usize;
+    let (mut depth, mut unary, mut operators) = (0_usize, 0_usize, 0_usize);
     for byte in source.bytes() {
         match byte {
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'.' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'=' | b'<' | b'>' => {
+                operators += 1
+            }
             _ => {}
         }
         unary = if matches!(byte, b'!' | b'-') { unary + 1 } else { 0 };
-        if depth > 32 || unary > 32 {
+        if depth > 32 || unary > 32 || operators > 400 {
             return true;
         }
     }

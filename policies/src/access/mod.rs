@@ -63,3 +63,6 @@ pub struct ApprovalDemand {
     /// When an undecided one ends, counted from the request.
     pub expires: Duration,
 }
+
+#[cfg(test)]
+mod rules_tests;
