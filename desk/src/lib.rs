@@ -2,8 +2,28 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`app`] | the application, built without a socket |
+//! | [`approvals`] | what a gateway asks, who may answer, when it ends |
+//! | [`evidence`] | lines come in, are checked, are durable |
+//! | [`people`] | who decides, and how the desk knows |
+//! | [`gateway`] | who asks, and how the desk knows |
+//! | [`store`] | SQLite, behind one module |
+//! | [`contracts`] | the OpenAPI documents |
+//! | [`error`] | everything that can go wrong in an answer |
 //! | [`cli`] | the command line, one file a subcommand |
 //! | [`settings`] | what `serve` is told by flags, environment and file |
+//! | [`body`], [`prefer`], [`clock`] | request bodies, RFC 7240, the time |
 
+pub mod app;
+pub mod approvals;
+pub mod body;
 pub mod cli;
+pub mod clock;
+pub mod contracts;
+pub mod error;
+pub mod evidence;
+pub mod gateway;
+pub mod people;
+pub mod prefer;
 pub mod settings;
+pub mod store;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod export;
 mod serve;
 
 /// What the user typed.
@@ -26,13 +27,16 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the desk: approvals, the evidence ledger and their web pages
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
+    /// Write the evidence of a range of dates
+    Export(export::Args),
 }
 
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Serve(args) => serve::run(args),
+            Self::Serve(args) => serve::run(*args),
+            Self::Export(args) => export::run(args),
         }
     }
 }

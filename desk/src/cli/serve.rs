@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use axum::routing::get;
-
+use crate::app::{Desk, app};
+use crate::clock::Clock;
 use crate::settings::{Raw, Settings};
+use crate::store::{Event, Store};
 
 /// What can be told to `serve`.
 #[derive(Debug, clap::Args)]
@@ -52,12 +53,34 @@ fn log_to_stderr(format: LogFormat) {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let store = Store::open(&settings.database, true).await?;
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", settings.listen))?;
-    tracing::info!(address = %listener.local_addr()?, database = %settings.database.display(), "listening");
-    let app = axum::Router::new().route("/healthz", get(async || "ok\n"));
-    axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
+    let address = listener.local_addr()?;
+    let database = settings.database.display().to_string();
+    let public_url = settings.public_url.to_string();
+    let desk = Desk::new(settings, store.clone(), Clock::system())?;
+    desk.store
+        .record(
+            &Event {
+                detail: Some(concat!("graphwarden ", env!("CARGO_PKG_VERSION"))),
+                ..Event::new("start")
+            },
+            desk.clock.now(),
+        )
+        .await?;
+    tracing::info!(%address, database, public_url, "listening");
+    let stopping = desk.clone();
+    axum::serve(listener, app(desk))
+        .with_graceful_shutdown(async move {
+            told_to_stop().await;
+            tracing::info!("stopping: open requests are answered first");
+            stopping.stop();
+        })
+        .await?;
+    store.close().await;
+    tracing::info!("stopped");
     Ok(())
 }
 

@@ -1,0 +1,74 @@
+//! `graphwarden export`: the ledger's lines of a range of dates, byte for byte, in ledger order.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use futures::StreamExt;
+
+use crate::clock::{Clock, parse_time};
+use crate::settings::database_path;
+use crate::store::{Event, Store};
+
+/// What can be told to `export`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// SQLite database: a path or a sqlite: URL
+    #[arg(long, env = "GRAPHWARDEN_DATABASE", value_name = "URL|PATH", default_value = "graphwarden.db")]
+    database: String,
+    /// From this time on: a date (midnight UTC) or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<i64>,
+    /// Up to, not including, this time: a date (midnight UTC) or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<i64>,
+    /// Where to: a file, or - for standard output
+    #[arg(long, value_name = "FILE|-", default_value = "-")]
+    out: PathBuf,
+}
+
+fn time(text: &str) -> Result<i64, String> {
+    parse_time(text)
+        .ok_or_else(|| "expected a date such as 2026-11-22 or a time such as 2026-11-22T10:15:30Z".to_owned())
+}
+
+/// Writes the lines, and an entry about it into the desk's own chain.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    super::runtime()?.block_on(export(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn export(args: Args) -> anyhow::Result<()> {
+    let mut problems = Vec::new();
+    let database =
+        database_path(&args.database, &mut problems).ok_or_else(|| anyhow::anyhow!(problems.join("; ")))?;
+    let store = Store::open(&database, false).await?;
+    let (from, to) = (args.from.unwrap_or(i64::MIN), args.to.unwrap_or(i64::MAX));
+    anyhow::ensure!(from < to, "--from has to be before --to");
+    let count = if args.out == Path::new("-") {
+        write_lines(&store, from, to, std::io::stdout().lock()).await?
+    } else {
+        let file = File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
+        write_lines(&store, from, to, file).await?
+    };
+    let detail = format!("{count} lines by the command line");
+    store.record(&Event { detail: Some(&detail), ..Event::new("export") }, Clock::system().now()).await?;
+    store.close().await;
+    eprintln!("{count} lines");
+    Ok(())
+}
+
+async fn write_lines(store: &Store, from: i64, to: i64, out: impl Write) -> anyhow::Result<u64> {
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    let mut lines = store.lines(from, to);
+    let mut count = 0;
+    while let Some(line) = lines.next().await {
+        out.write_all(&line.context("cannot read the ledger")?)?;
+        out.write_all(b"\n")?;
+        count += 1;
+    }
+    out.flush()?;
+    Ok(count)
+}

@@ -1,0 +1,476 @@
+//! Approvals in the database: asked, decided, claimed and withdrawn, each in one transaction.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+use uuid::Uuid;
+
+use super::Store;
+use super::journal::{Event, Subject};
+use crate::approvals::{Approval, Ask, Decision, Given, Status, Verdict};
+use crate::error::Error;
+use crate::people::Person;
+
+/// What an exchange is told.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The approval that the exchange waits for, or that it claimed.
+    pub approval: Approval,
+    /// Where it stands for this exchange.
+    pub status: Status,
+}
+
+/// Which approvals to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Only those whose requester, rule or operation holds this text.
+    pub text: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Approvals found, newest first, and whether there are more.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The approvals, without their decisions' order lost.
+    pub approvals: Vec<Approval>,
+    /// Whether the limit cut the list.
+    pub more: bool,
+}
+
+/// The columns that [`read`] reads.
+macro_rules! columns {
+    () => {
+        "id, requester, operations, rule, approvers, quorum, policy, digest, preview, gateway, created_at, \
+         undecided_until, valid_ms, state, ended_at, claimable_until, claimed_by, claimed_at"
+    };
+}
+
+impl Store {
+    /// Answers an exchange: opens an approval or meets the open one, and claims it where it is granted.
+    /// The same exchange gets the same answer.
+    pub async fn ask(&self, ask: &Ask, now: i64) -> Result<Asked, Error> {
+        let fingerprint = ask.fingerprint()?;
+        let mut tx = self.begin().await?;
+        let known =
+            sqlx::query("SELECT approval, fingerprint, withdrawn_at FROM exchanges WHERE exchange = ?")
+                .bind(&ask.exchange)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let asked = match known {
+            Some(row) => {
+                if row.try_get::<Vec<u8>, _>("fingerprint")? != fingerprint {
+                    return Err(Error::ExchangeReused);
+                }
+                let id: String = row.try_get("approval")?;
+                let approval = settled(&mut tx, &id, now).await?;
+                if row.try_get::<Option<i64>, _>("withdrawn_at")?.is_some() {
+                    Asked { approval, status: Status::Cancelled }
+                } else if approval.status == Status::Approved
+                    && approval.claimed_by.as_deref().is_some_and(|other| other != ask.exchange)
+                {
+                    // Another exchange with the same bytes was faster. One grant is one execution, so this
+                    // exchange meets the next approval.
+                    let approval = meet_or_open(&mut tx, ask, &fingerprint, now).await?;
+                    sqlx::query("UPDATE exchanges SET approval = ? WHERE exchange = ?")
+                        .bind(&approval.id)
+                        .bind(&ask.exchange)
+                        .execute(&mut *tx)
+                        .await?;
+                    claim(&mut tx, approval, &ask.exchange, now).await?
+                } else {
+                    claim(&mut tx, approval, &ask.exchange, now).await?
+                }
+            }
+            None => {
+                let approval = meet_or_open(&mut tx, ask, &fingerprint, now).await?;
+                sqlx::query(
+                    "INSERT INTO exchanges (exchange, approval, fingerprint, asked_at) VALUES (?, ?, ?, ?)",
+                )
+                .bind(&ask.exchange)
+                .bind(&approval.id)
+                .bind(&fingerprint)
+                .bind(now)
+                .execute(&mut *tx)
+                .await?;
+                claim(&mut tx, approval, &ask.exchange, now).await?
+            }
+        };
+        tx.commit().await?;
+        Ok(asked)
+    }
+
+    /// The approval that `exchange` waits for, without writing anything: `None` where only [`Store::ask`] can
+    /// answer (the exchange is new, or something happened to its approval).
+    pub async fn still_pending(&self, ask: &Ask, now: i64) -> Result<Option<Approval>, Error> {
+        let row = sqlx::query("SELECT approval, fingerprint, withdrawn_at FROM exchanges WHERE exchange = ?")
+            .bind(&ask.exchange)
+            .fetch_optional(&self.read)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        if row.try_get::<Option<i64>, _>("withdrawn_at")?.is_some()
+            || row.try_get::<Vec<u8>, _>("fingerprint")? != ask.fingerprint()?
+        {
+            return Ok(None);
+        }
+        let mut connection = self.read.acquire().await?;
+        let approval = load(&mut connection, &row.try_get::<String, _>("approval")?).await?;
+        Ok(approval.filter(|approval| approval.status_at(now) == Status::Pending))
+    }
+
+    /// Takes a person's decision, and writes it into the desk's own chain in the same transaction.
+    pub async fn decide(
+        &self,
+        id: &str,
+        person: &Person,
+        given: &Given,
+        now: i64,
+    ) -> Result<Approval, Error> {
+        let comment = given.comment()?;
+        let mut tx = self.begin().await?;
+        let approval = match settle(&mut tx, id, now).await? {
+            Some(approval) => approval,
+            None => return Err(Error::UnknownApproval),
+        };
+        if let Err(refusal) = approval.may_decide(person, now) {
+            // Settling may have ended the approval, which is worth keeping.
+            tx.commit().await?;
+            return Err(refusal);
+        }
+        sqlx::query(
+            "INSERT INTO decisions (approval, issuer, subject, name, email, roles, decision, comment, at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(&person.issuer)
+        .bind(&person.subject)
+        .bind(&person.name)
+        .bind(&person.email)
+        .bind(serde_json::to_string(&person.roles)?)
+        .bind(given.decision.word())
+        .bind(&comment)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
+        let enough = approval.approvals() >= usize::try_from(approval.quorum).unwrap_or(usize::MAX);
+        match given.decision {
+            Verdict::Deny => end(&mut tx, id, Status::Denied, now, None).await?,
+            Verdict::Approve if enough => {
+                end(&mut tx, id, Status::Approved, now, Some(now.saturating_add(approval.valid_ms))).await?;
+            }
+            Verdict::Approve => {}
+        }
+        let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
+        let event = Event {
+            person: Some(person),
+            approval: Some(Subject {
+                id,
+                status: Some(approval.status),
+                decision: Some(given.decision),
+                comment: comment.as_deref(),
+            }),
+            ..Event::new("decision")
+        };
+        super::journal::append(&mut tx, &event, now).await?;
+        tx.commit().await?;
+        Ok(approval)
+    }
+
+    /// Withdraws an exchange. The approval is cancelled when it is undecided and no other exchange waits.
+    /// Returns whether it was; unknown exchanges are an error.
+    pub async fn withdraw(&self, id: &str, exchange: &str, now: i64) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        // The exchange may have moved on to the next approval with the same bytes: then that one is meant.
+        let current: Option<String> = sqlx::query_scalar(
+            "SELECT e.approval FROM exchanges e JOIN approvals a ON a.id = ?1 \
+             WHERE e.exchange = ?2 AND e.fingerprint = a.fingerprint",
+        )
+        .bind(id)
+        .bind(exchange)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(current) = current else { return Err(Error::UnknownApproval) };
+        sqlx::query("UPDATE exchanges SET withdrawn_at = ? WHERE exchange = ? AND withdrawn_at IS NULL")
+            .bind(now)
+            .bind(exchange)
+            .execute(&mut *tx)
+            .await?;
+        let approval = settled(&mut tx, &current, now).await?;
+        let others: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM exchanges WHERE approval = ? AND withdrawn_at IS NULL")
+                .bind(&current)
+                .fetch_one(&mut *tx)
+                .await?;
+        let cancelled = approval.status == Status::Pending && others == 0;
+        if cancelled {
+            end(&mut tx, &current, Status::Cancelled, now, None).await?;
+        }
+        tx.commit().await?;
+        Ok(cancelled)
+    }
+
+    /// One approval with its decisions, as it stands at `now`.
+    pub async fn approval(&self, id: &str, now: i64) -> Result<Option<Approval>, Error> {
+        let mut connection = self.read.acquire().await?;
+        let approval = load(&mut connection, id).await?;
+        Ok(approval.map(|mut approval| {
+            approval.status = approval.status_at(now);
+            approval
+        }))
+    }
+
+    /// Approvals as they stand at `now`, newest first.
+    pub async fn approvals(&self, filter: &Filter, now: i64) -> Result<Listed, Error> {
+        let mut query =
+            sqlx::QueryBuilder::<Sqlite>::new(concat!("SELECT ", columns!(), " FROM approvals WHERE 1 = 1"));
+        match filter.status {
+            None => {}
+            Some(Status::Expired) => {
+                query.push(" AND (state = 'expired' OR (state = 'pending' AND undecided_until <= ");
+                query.push_bind(now);
+                query.push(") OR (state = 'approved' AND claimed_by IS NULL AND claimable_until <= ");
+                query.push_bind(now);
+                query.push("))");
+            }
+            Some(Status::Pending) => {
+                query.push(" AND state = 'pending' AND undecided_until > ");
+                query.push_bind(now);
+            }
+            Some(Status::Approved) => {
+                query.push(" AND state = 'approved' AND (claimed_by IS NOT NULL OR claimable_until > ");
+                query.push_bind(now);
+                query.push(")");
+            }
+            Some(status) => {
+                query.push(" AND state = ");
+                query.push_bind(status.word());
+            }
+        }
+        if let Some(text) = &filter.text {
+            let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+            for (index, column) in ["requester", "rule", "operations", "id"].into_iter().enumerate() {
+                query.push(if index == 0 { " AND (" } else { " OR " });
+                query.push(column).push(" LIKE ");
+                query.push_bind(pattern.clone());
+                query.push(" ESCAPE '\\'");
+            }
+            query.push(")");
+        }
+        query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
+        query.push_bind(i64::from(filter.limit) + 1);
+        let rows = query.build().fetch_all(&self.read).await?;
+        let more = rows.len() > filter.limit as usize;
+        let mut approvals = Vec::with_capacity(rows.len());
+        let mut connection = self.read.acquire().await?;
+        for row in rows.iter().take(filter.limit as usize) {
+            let mut approval = read(row)?;
+            approval.decisions = decisions(&mut connection, &approval.id).await?;
+            approval.status = approval.status_at(now);
+            approvals.push(approval);
+        }
+        Ok(Listed { approvals, more })
+    }
+
+    /// What the same person asked for before, newest first, without `except`.
+    pub async fn asked_before(&self, of: &Approval, limit: u32, now: i64) -> Result<Vec<Approval>, Error> {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM approvals WHERE requester_issuer = ? AND requester_subject = ? AND id <> ? AND created_at <= ? \
+             ORDER BY created_at DESC LIMIT ?",
+        ))
+        .bind(&of.requester.issuer)
+        .bind(&of.requester.subject)
+        .bind(&of.id)
+        .bind(of.created_at)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let mut approval = read(row)?;
+                approval.status = approval.status_at(now);
+                Ok(approval)
+            })
+            .collect()
+    }
+}
+
+/// The open approval for `fingerprint`, or a new one.
+async fn meet_or_open(
+    tx: &mut Transaction<'_, Sqlite>,
+    ask: &Ask,
+    fingerprint: &[u8],
+    now: i64,
+) -> Result<Approval, Error> {
+    let open: Option<String> = sqlx::query_scalar(
+        "SELECT id FROM approvals WHERE fingerprint = ? \
+         AND (state = 'pending' OR (state = 'approved' AND claimed_by IS NULL))",
+    )
+    .bind(fingerprint)
+    .fetch_optional(&mut **tx)
+    .await?;
+    if let Some(id) = open {
+        let approval = settled(tx, &id, now).await?;
+        if approval.status != Status::Expired {
+            return Ok(approval);
+        }
+    }
+    let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+    let id = Uuid::now_v7().to_string();
+    sqlx::query(
+        "INSERT INTO approvals (id, fingerprint, requester_issuer, requester_subject, requester_email, requester, \
+         operations, rule, approvers, quorum, policy, digest, preview, gateway, created_at, undecided_until, \
+         valid_ms, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+    )
+    .bind(&id)
+    .bind(fingerprint)
+    .bind(&ask.requester.issuer)
+    .bind(&ask.requester.subject)
+    .bind(&ask.requester.email)
+    .bind(serde_json::to_string(&ask.requester)?)
+    .bind(serde_json::to_string(&ask.operations)?)
+    .bind(&ask.rule)
+    .bind(serde_json::to_string(&ask.asks.approvers)?)
+    .bind(ask.asks.quorum)
+    .bind(&ask.policy)
+    .bind(&ask.digest)
+    .bind(serde_json::to_string(&ask.preview)?)
+    .bind(&ask.gateway)
+    .bind(now)
+    .bind(now.saturating_add(seconds(ask.asks.expires_seconds)))
+    .bind(seconds(ask.asks.valid_seconds))
+    .execute(&mut **tx)
+    .await?;
+    load(tx, &id).await?.ok_or(Error::UnknownApproval)
+}
+
+/// Claims a granted approval for `exchange`, once.
+async fn claim(
+    tx: &mut Transaction<'_, Sqlite>,
+    mut approval: Approval,
+    exchange: &str,
+    now: i64,
+) -> Result<Asked, Error> {
+    let status = approval.status;
+    if status == Status::Approved && approval.claimed_by.is_none() {
+        let claimed = sqlx::query(
+            "UPDATE approvals SET claimed_by = ?1, claimed_at = ?2 \
+             WHERE id = ?3 AND state = 'approved' AND claimed_by IS NULL AND claimable_until > ?2",
+        )
+        .bind(exchange)
+        .bind(now)
+        .bind(&approval.id)
+        .execute(&mut **tx)
+        .await?;
+        if claimed.rows_affected() != 1 {
+            return Err(Error::Internal(anyhow::anyhow!("a claim was lost inside its transaction")));
+        }
+        approval.claimed_by = Some(exchange.to_owned());
+        approval.claimed_at = Some(now);
+    }
+    Ok(Asked { approval, status })
+}
+
+/// Ends an approval, or grants it.
+async fn end(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    status: Status,
+    now: i64,
+    claimable_until: Option<i64>,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE approvals SET state = ?, ended_at = ?, claimable_until = ? WHERE id = ? AND state = 'pending'")
+        .bind(status.word())
+        .bind(now)
+        .bind(claimable_until)
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Loads an approval and writes down what time has done to it.
+async fn settle(tx: &mut Transaction<'_, Sqlite>, id: &str, now: i64) -> Result<Option<Approval>, Error> {
+    let Some(mut approval) = load(tx, id).await? else { return Ok(None) };
+    let status = approval.status_at(now);
+    if status != approval.status {
+        sqlx::query("UPDATE approvals SET state = 'expired', ended_at = coalesce(ended_at, ?) WHERE id = ?")
+            .bind(now)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        approval.status = status;
+    }
+    Ok(Some(approval))
+}
+
+async fn settled(tx: &mut Transaction<'_, Sqlite>, id: &str, now: i64) -> Result<Approval, Error> {
+    settle(tx, id, now).await?.ok_or(Error::UnknownApproval)
+}
+
+async fn load(connection: &mut SqliteConnection, id: &str) -> Result<Option<Approval>, Error> {
+    let row = sqlx::query(concat!("SELECT ", columns!(), " FROM approvals WHERE id = ?"))
+        .bind(id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut approval = read(&row)?;
+    approval.decisions = decisions(connection, id).await?;
+    Ok(Some(approval))
+}
+
+fn read(row: &SqliteRow) -> Result<Approval, Error> {
+    let json = |column: &str| row.try_get::<String, _>(column);
+    let state: String = row.try_get("state")?;
+    Ok(Approval {
+        id: row.try_get("id")?,
+        requester: serde_json::from_str(&json("requester")?)?,
+        operations: serde_json::from_str(&json("operations")?)?,
+        rule: row.try_get("rule")?,
+        approvers: serde_json::from_str(&json("approvers")?)?,
+        quorum: row.try_get("quorum")?,
+        policy: row.try_get("policy")?,
+        digest: row.try_get("digest")?,
+        preview: serde_json::from_str(&json("preview")?)?,
+        gateway: row.try_get("gateway")?,
+        created_at: row.try_get("created_at")?,
+        undecided_until: row.try_get("undecided_until")?,
+        valid_ms: row.try_get("valid_ms")?,
+        status: Status::parse(&state)
+            .ok_or_else(|| Error::Internal(anyhow::anyhow!("an approval has an unknown state")))?,
+        ended_at: row.try_get("ended_at")?,
+        claimable_until: row.try_get("claimable_until")?,
+        claimed_by: row.try_get("claimed_by")?,
+        claimed_at: row.try_get("claimed_at")?,
+        decisions: Vec::new(),
+    })
+}
+
+async fn decisions(connection: &mut SqliteConnection, id: &str) -> Result<Vec<Decision>, Error> {
+    let rows = sqlx::query(
+        "SELECT issuer, subject, name, email, decision, comment, at FROM decisions WHERE approval = ? ORDER BY id",
+    )
+    .bind(id)
+    .fetch_all(&mut *connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Decision {
+                issuer: row.try_get("issuer")?,
+                subject: row.try_get("subject")?,
+                name: row.try_get("name")?,
+                email: row.try_get("email")?,
+                verdict: if row.try_get::<String, _>("decision")? == "approve" {
+                    Verdict::Approve
+                } else {
+                    Verdict::Deny
+                },
+                comment: row.try_get("comment")?,
+                at: row.try_get("at")?,
+            })
+        })
+        .collect()
+}

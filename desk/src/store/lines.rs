@@ -1,0 +1,393 @@
+//! The ledger's lines: appended once each, in order of arrival, checked against their chains on the way in.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Connection, Row, Sqlite, SqliteConnection, Transaction};
+
+use super::Store;
+use crate::error::Error;
+use crate::evidence::NewLine;
+
+/// How many rows one statement inserts; the rest go one by one.
+const ROWS: usize = 32;
+
+macro_rules! insert_head {
+    () => {
+        "INSERT INTO lines (position, chain, seq, hash, prev, line, received_at, at, kind, exchange, subject, \
+         person, operation, graph, thread, effect, status) VALUES "
+    };
+}
+macro_rules! insert_row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+const INSERT_ONE: &str = concat!(insert_head!(), insert_row!());
+static INSERT_MANY: LazyLock<String> =
+    LazyLock::new(|| format!("{}{}", insert_head!(), vec![insert_row!(); ROWS].join(", ")));
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Lines that are new and now durable.
+    pub accepted: u64,
+    /// Lines that were there already, byte for byte.
+    pub duplicates: u64,
+}
+
+/// The last line known of each chain that wrote lately, to spare the look-up for the next.
+#[derive(Debug, Default)]
+pub struct Heads(HashMap<String, Option<(i64, Vec<u8>)>>);
+
+/// At most so many chains are remembered.
+const HEADS: usize = 10_000;
+
+/// One line of a search.
+#[derive(Debug, Clone)]
+pub struct LineRow {
+    /// Its place in the ledger, from 0.
+    pub position: i64,
+    /// Its chain.
+    pub chain: String,
+    /// Its place in the chain.
+    pub seq: i64,
+    /// Its hash.
+    pub hash: Vec<u8>,
+    /// Its bytes.
+    pub line: Vec<u8>,
+    /// When it was received, in milliseconds since the Unix epoch.
+    pub received_at: i64,
+}
+
+/// Which lines to find; everything given has to hold.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// Not before, in milliseconds since the Unix epoch.
+    pub from: Option<i64>,
+    /// Before, in milliseconds since the Unix epoch.
+    pub to: Option<i64>,
+    /// Name, e-mail address or subject holds this.
+    pub person: Option<String>,
+    /// The operation's name holds this.
+    pub operation: Option<String>,
+    /// The thread's id.
+    pub thread: Option<String>,
+    /// The exchange's id.
+    pub exchange: Option<String>,
+    /// The decision's effect, or the desk's event.
+    pub effect: Option<String>,
+    /// The kind of line.
+    pub kind: Option<String>,
+    /// Only lines before this position, for the next page.
+    pub before: Option<i64>,
+}
+
+impl Store {
+    /// Appends batches in one transaction: each is taken whole or, where it contradicts the ledger, not at all.
+    /// When this returns, what was taken is on disk.
+    pub async fn append(
+        &self,
+        batches: &[Vec<NewLine>],
+        heads: &mut Heads,
+        now: i64,
+    ) -> Result<Vec<Result<Appended, Error>>, Error> {
+        let result = self.append_all(batches, heads, now).await;
+        if result.is_err() {
+            // What the cache says may not have become true.
+            heads.0.clear();
+        }
+        result
+    }
+
+    async fn append_all(
+        &self,
+        batches: &[Vec<NewLine>],
+        heads: &mut Heads,
+        now: i64,
+    ) -> Result<Vec<Result<Appended, Error>>, Error> {
+        if heads.0.len() > HEADS {
+            heads.0.clear();
+        }
+        let mut results = Vec::with_capacity(batches.len());
+        let mut refused = Vec::new();
+        let mut tx = self.begin().await?;
+        for batch in batches {
+            let mut savepoint = tx.begin().await?;
+            match append_batch(&mut savepoint, batch, heads, now).await {
+                Ok(appended) => {
+                    savepoint.commit().await?;
+                    results.push(Ok(appended));
+                }
+                Err(Fault::Contradiction(index, what)) => {
+                    savepoint.rollback().await?;
+                    for line in batch {
+                        heads.0.remove(&line.chain);
+                    }
+                    let line = &batch[index];
+                    refused.push((line, what));
+                    results.push(Err(Error::Contradiction {
+                        chain: line.chain.clone(),
+                        seq: u64::try_from(line.seq).unwrap_or(0),
+                        what,
+                    }));
+                }
+                Err(Fault::Error(error)) => return Err(error),
+            }
+        }
+        for (line, what) in refused {
+            super::findings::record(&mut tx, line, what, now).await?;
+        }
+        tx.commit().await?;
+        Ok(results)
+    }
+
+    /// The lines between two times (from inclusive, to exclusive), in ledger order.
+    pub fn lines(&self, from: i64, to: i64) -> BoxStream<'_, Result<Vec<u8>, Error>> {
+        let rows = sqlx::query_scalar("SELECT line FROM lines WHERE at >= ? AND at < ? ORDER BY position")
+            .bind(from)
+            .bind(to)
+            .fetch(&self.read);
+        Box::pin(rows.map_err(Error::from))
+    }
+
+    /// How many lines the ledger holds.
+    pub async fn ledger_size(&self) -> Result<i64, Error> {
+        Ok(sqlx::query_scalar("SELECT coalesce(max(position), -1) + 1 FROM lines")
+            .fetch_one(&self.read)
+            .await?)
+    }
+
+    /// The newest lines that fit, newest first.
+    pub async fn search(&self, search: &Search, limit: u32) -> Result<Vec<LineRow>, Error> {
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
+            "SELECT position, chain, seq, hash, line, received_at FROM lines WHERE 1 = 1",
+        );
+        if let Some(from) = search.from {
+            query.push(" AND at >= ").push_bind(from);
+        }
+        if let Some(to) = search.to {
+            query.push(" AND at < ").push_bind(to);
+        }
+        if let Some(before) = search.before {
+            query.push(" AND position < ").push_bind(before);
+        }
+        for (column, value) in [("person", &search.person), ("operation", &search.operation)] {
+            if let Some(value) = value {
+                // instr has no wildcards that would have to be escaped.
+                query
+                    .push(" AND instr(lower(")
+                    .push(column)
+                    .push("), ")
+                    .push_bind(value.to_lowercase())
+                    .push(") > 0");
+            }
+        }
+        for (column, value) in [
+            ("thread", &search.thread),
+            ("exchange", &search.exchange),
+            ("effect", &search.effect),
+            ("kind", &search.kind),
+        ] {
+            if let Some(value) = value {
+                query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
+            }
+        }
+        query.push(" ORDER BY position DESC LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.read).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The line at `position`.
+    pub async fn line(&self, position: i64) -> Result<Option<LineRow>, Error> {
+        let row =
+            sqlx::query("SELECT position, chain, seq, hash, line, received_at FROM lines WHERE position = ?")
+                .bind(position)
+                .fetch_optional(&self.read)
+                .await?;
+        row.as_ref().map(read).transpose()
+    }
+}
+
+fn read(row: &sqlx::sqlite::SqliteRow) -> Result<LineRow, Error> {
+    Ok(LineRow {
+        position: row.try_get("position")?,
+        chain: row.try_get("chain")?,
+        seq: row.try_get("seq")?,
+        hash: row.try_get("hash")?,
+        line: row.try_get("line")?,
+        received_at: row.try_get("received_at")?,
+    })
+}
+
+enum Fault {
+    /// The line at this index of the batch contradicts the ledger.
+    Contradiction(usize, &'static str),
+    Error(Error),
+}
+
+impl<E: Into<Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+async fn append_batch(
+    tx: &mut Transaction<'_, Sqlite>,
+    batch: &[NewLine],
+    heads: &mut Heads,
+    now: i64,
+) -> Result<Appended, Fault> {
+    let mut staged: Vec<&NewLine> = Vec::with_capacity(batch.len());
+    let mut appended = Appended::default();
+    for (index, line) in batch.iter().enumerate() {
+        if !heads.0.contains_key(&line.chain) {
+            heads.0.insert(line.chain.clone(), last_of(tx, &line.chain).await?);
+        }
+        let head = heads.0.get(&line.chain).and_then(Option::as_ref);
+        match head {
+            // The usual case: the next line of its chain.
+            Some((seq, hash)) if line.seq == seq + 1 => {
+                if line.prev != *hash {
+                    return Err(Fault::Contradiction(index, "does not follow the line before it"));
+                }
+            }
+            // Lines are missing in between; they may still come, and the gap is shown until they do.
+            Some((seq, _)) if line.seq > seq + 1 => {}
+            None => {
+                if line.seq == 0 && line.prev.iter().any(|byte| *byte != 0) {
+                    return Err(Fault::Contradiction(index, "is the first but names one before it"));
+                }
+            }
+            Some(_) => {
+                insert_refs(tx, &staged, now).await?;
+                staged.clear();
+                match compare(tx, line).await? {
+                    Place::Same => {
+                        appended.duplicates += 1;
+                        continue;
+                    }
+                    Place::Free => {
+                        insert_refs(tx, &[line], now).await?;
+                        appended.accepted += 1;
+                        continue;
+                    }
+                    Place::Contradicts(what) => return Err(Fault::Contradiction(index, what)),
+                }
+            }
+        }
+        heads.0.insert(line.chain.clone(), Some((line.seq, line.hash.clone())));
+        staged.push(line);
+        appended.accepted += 1;
+    }
+    insert_refs(tx, &staged, now).await?;
+    Ok(appended)
+}
+
+/// The last line of a chain.
+async fn last_of(connection: &mut SqliteConnection, chain: &str) -> Result<Option<(i64, Vec<u8>)>, Error> {
+    let row = sqlx::query("SELECT seq, hash FROM lines WHERE chain = ? ORDER BY seq DESC LIMIT 1")
+        .bind(chain)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Ok((row.try_get("seq")?, row.try_get("hash")?))).transpose()
+}
+
+/// How a line that is not the newest of its chain relates to what is there.
+enum Place {
+    Same,
+    Free,
+    Contradicts(&'static str),
+}
+
+async fn compare(connection: &mut SqliteConnection, line: &NewLine) -> Result<Place, Error> {
+    let rows = sqlx::query("SELECT seq, hash, prev FROM lines WHERE chain = ? AND seq BETWEEN ? AND ?")
+        .bind(&line.chain)
+        .bind(line.seq - 1)
+        .bind(line.seq + 1)
+        .fetch_all(connection)
+        .await?;
+    for row in &rows {
+        let seq: i64 = row.try_get("seq")?;
+        let hash: Vec<u8> = row.try_get("hash")?;
+        if seq == line.seq {
+            return Ok(if hash == line.hash {
+                Place::Same
+            } else {
+                Place::Contradicts("differs from the line already recorded there")
+            });
+        }
+    }
+    for row in &rows {
+        let seq: i64 = row.try_get("seq")?;
+        if seq == line.seq - 1 && row.try_get::<Vec<u8>, _>("hash")? != line.prev {
+            return Ok(Place::Contradicts("does not follow the line before it"));
+        }
+        if seq == line.seq + 1 && row.try_get::<Vec<u8>, _>("prev")? != line.hash {
+            return Ok(Place::Contradicts("is not the one that the line after it names"));
+        }
+    }
+    Ok(Place::Free)
+}
+
+/// Inserts lines that were checked.
+pub(super) async fn insert(
+    tx: &mut Transaction<'_, Sqlite>,
+    lines: &[NewLine],
+    now: i64,
+) -> Result<(), Error> {
+    insert_refs(tx, &lines.iter().collect::<Vec<_>>(), now).await
+}
+
+async fn insert_refs(connection: &mut SqliteConnection, lines: &[&NewLine], now: i64) -> Result<(), Error> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut position: i64 = sqlx::query_scalar("SELECT coalesce(max(position), -1) + 1 FROM lines")
+        .fetch_one(&mut *connection)
+        .await?;
+    let (chunks, rest) = lines.as_chunks::<ROWS>();
+    for chunk in chunks {
+        let mut query = sqlx::query(INSERT_MANY.as_str());
+        for line in chunk {
+            query = bind(query, line, position, now);
+            position += 1;
+        }
+        query.execute(&mut *connection).await?;
+    }
+    for line in rest {
+        bind(sqlx::query(INSERT_ONE), line, position, now).execute(&mut *connection).await?;
+        position += 1;
+    }
+    Ok(())
+}
+
+fn bind<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    line: &'q NewLine,
+    position: i64,
+    now: i64,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query
+        .bind(position)
+        .bind(&line.chain)
+        .bind(line.seq)
+        .bind(&line.hash)
+        .bind(&line.prev)
+        .bind(&line.bytes)
+        .bind(now)
+        .bind(line.at)
+        .bind(&line.kind)
+        .bind(&line.exchange)
+        .bind(&line.subject)
+        .bind(&line.person)
+        .bind(&line.operation)
+        .bind(&line.graph)
+        .bind(&line.thread)
+        .bind(&line.effect)
+        .bind(line.status)
+}

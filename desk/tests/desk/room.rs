@@ -1,0 +1,151 @@
+//! A desk over a database of its own, spoken to through `app()`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use graphwarden::app::{Desk, app};
+use graphwarden::clock::Clock;
+use graphwarden::people::Person;
+use graphwarden::settings::{Raw, Settings};
+use graphwarden::store::Store;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub(crate) const TOKEN: &str = "gateway-token-for-tests";
+pub(crate) const NOON: i64 = 1_763_812_800_000;
+
+pub(crate) struct Room {
+    pub(crate) desk: Desk,
+    pub(crate) app: Router,
+    pub(crate) clock: Clock,
+    pub(crate) database: PathBuf,
+    _directory: TempDir,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The stable code of a problem, after checking its shape.
+    pub(crate) fn reason(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16());
+        let reason = problem["reason"].as_str().unwrap().to_owned();
+        assert_eq!(problem["type"], format!("urn:graphwarden:problem:{reason}"));
+        assert!(problem["detail"].is_string() && problem["title"].is_string());
+        reason
+    }
+}
+
+impl Room {
+    pub(crate) async fn open() -> Self {
+        Self::with(Raw::default()).await
+    }
+
+    pub(crate) async fn with(raw: Raw) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("desk.db");
+        let raw = Raw { database: Some(database.display().to_string()), ..raw };
+        let settings =
+            Settings::resolve(raw, &|name| (name == "GRAPHWARDEN_TOKEN").then(|| TOKEN.to_owned())).unwrap();
+        let store = Store::open(&database, true).await.unwrap();
+        let clock = Clock::standing_at(NOON);
+        let desk = Desk::new(settings, store, clock.clone()).unwrap();
+        Self { app: app(desk.clone()), desk, clock, database, _directory: directory }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes =
+            tokio::time::timeout(Duration::from_secs(30), to_bytes(body, usize::MAX)).await.unwrap().unwrap();
+        Reply { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.into()).unwrap() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn ask(&self, ask: &Value) -> Reply {
+        self.ask_waiting(ask, "wait=0").await
+    }
+
+    pub(crate) async fn ask_waiting(&self, ask: &Value, prefer: &str) -> Reply {
+        let request = Request::post("/v1/approvals")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-type", "application/json")
+            .header("prefer", prefer)
+            .body(Body::from(ask.to_string()))
+            .unwrap();
+        self.send(request).await
+    }
+
+    pub(crate) async fn withdraw(&self, id: &str, exchange: &str) -> Reply {
+        let request = Request::delete(format!("/v1/approvals/{id}?exchange={exchange}"))
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .body(Body::empty())
+            .unwrap();
+        self.send(request).await
+    }
+
+    pub(crate) async fn hand_in(&self, batch: impl Into<Body>) -> Reply {
+        let request = Request::post("/v1/evidence")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-type", "application/x-ndjson")
+            .body(batch.into())
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// Decides as `person`, as the API and the pages do.
+    pub(crate) async fn decide(
+        &self,
+        id: &str,
+        person: &Person,
+        word: &str,
+    ) -> Result<(), graphwarden::error::Error> {
+        let given = serde_json::from_value(json!({"decision": word})).unwrap();
+        self.desk.decide(id, person, &given).await.map(|_| ())
+    }
+}
+
+/// What a gateway sends when analyst Ana runs the billing graph.
+pub(crate) fn ask(exchange: &str) -> Value {
+    json!({
+        "exchange": exchange,
+        "requester": {"issuer": "https://idp.example", "subject": "ana", "name": "Ana Analyst",
+                      "email": "ana@example.com", "roles": ["analyst"]},
+        "operations": [{"operation": "threads.create_run", "class": "execute", "graph": "billing", "thread": "t-1"}],
+        "rule": "production writes need a manager",
+        "asks": {"approvers": ["role:manager"], "quorum": 1, "valid_seconds": 600, "expires_seconds": 3600},
+        "policy": "ab".repeat(32),
+        "digest": "cd".repeat(32),
+        "preview": {"method": "POST", "path": "/threads/t-1/runs", "body": "{\"assistant_id\":\"billing\"}", "truncated": false},
+        "gateway": "gate-1"
+    })
+}
+
+pub(crate) fn person(subject: &str, roles: &[&str]) -> Person {
+    Person {
+        issuer: "https://idp.example".into(),
+        subject: subject.into(),
+        name: Some(format!("{subject} of the tests")),
+        email: Some(format!("{subject}@example.com")),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        groups: Vec::new(),
+        token: None,
+    }
+}
