@@ -10,7 +10,7 @@ use cel::common::ast::{
 };
 
 use super::vocabulary::{Kind, Object, variable};
-use crate::operation::nearest;
+use crate::policy::nearest;
 
 /// Something wrong with a condition.
 #[derive(Debug, PartialEq, Eq)]

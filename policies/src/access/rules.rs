@@ -91,6 +91,11 @@ impl Rules {
         Some(Self { rules, headers: headers.into_iter().collect() })
     }
 
+    /// Whether any rule asks people to agree, so that a service for that has to be there.
+    pub fn asks_approval(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.effect, Effect::Approval(_)))
+    }
+
     /// What the rules need to know about a call: `source` is the peer's address, `headers` are all pairs. Only
     /// headers that a rule names are copied; one that comes twice or is not UTF-8 counts as absent.
     pub fn call(&self, source: &str, headers: &[(Vec<u8>, Vec<u8>)]) -> Call {

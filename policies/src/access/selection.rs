@@ -1,6 +1,7 @@
 //! Which operations a rule is about: names, `resource.*`, classes, or all.
 
-use crate::operation::{Class, Operation, kinds, nearest};
+use crate::operation::{Class, Operation, kinds};
+use crate::policy::nearest;
 use crate::policy::{At, Problems};
 
 /// A compiled `operations:` list.

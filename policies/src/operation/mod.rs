@@ -29,16 +29,6 @@ pub use request::{BodyUse, Facts, Normalised, Request};
 
 pub(crate) use table::kinds;
 
-/// The name nearest to `wrong`, if one is near enough to have been meant.
-pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .into_iter()
-        .map(|name| (name, strsim::jaro_winkler(wrong, name)))
-        .filter(|(_, likeness)| *likeness > 0.75)
-        .max_by(|(_, a), (_, b)| a.total_cmp(b))
-        .map(|(name, _)| name)
-}
-
 /// One thing that a request does. A batch is as many operations as it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Operation {

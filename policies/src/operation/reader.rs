@@ -25,7 +25,7 @@ impl Reader {
         let open: Vec<String> = table::system_names();
         for (index, name) in config.public.iter().enumerate() {
             if !open.contains(name) {
-                let nearest = super::nearest(name, open.iter().map(String::as_str));
+                let nearest = crate::policy::nearest(name, open.iter().map(String::as_str));
                 problems.add_with_hint(
                     &at_public.index(index),
                     format!("`{name}` is not an operation that can be public"),

@@ -98,3 +98,38 @@ impl fmt::Display for At {
         f.write_str(if self.0.is_empty() { "policy" } else { &self.0 })
     }
 }
+
+/// The name nearest to `wrong`, if one is near enough to have been meant.
+pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (name, strsim::jaro_winkler(wrong, name)))
+        .filter(|(_, likeness)| *likeness > 0.75)
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_name_that_was_meant() {
+        let known = ["issuers", "leeway", "upstream"];
+        assert_eq!(nearest("isuers", known), Some("issuers"));
+        assert_eq!(nearest("upstraem", known), Some("upstream"));
+        assert_eq!(nearest("colour", known), None);
+    }
+
+    #[test]
+    fn a_problem_names_its_place_and_its_cure() {
+        let mut problems = Problems::new();
+        let at = At::root().member("access").member("rules").index(2).member("when");
+        problems.add_with_hint(&at, "unknown name", "did you mean `graph`?");
+        problems.add(&At::root(), "not JSON");
+        assert_eq!(
+            problems.to_string(),
+            "access.rules[2].when: unknown name (did you mean `graph`?); policy: not JSON"
+        );
+    }
+}
