@@ -59,12 +59,13 @@ test-e2e: nextest build venv ## A real Envoy, a real LangGraph, a real issuer, t
 	cargo nextest run -p graphwarden-e2e
 
 .PHONY: lint
-lint: toolchain deny ## Formatting, lints, licences, advisories, the rules of this house
+lint: toolchain deny node-modules ## Formatting, lints, licences, the rules of this house
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p graphwarden-filter --target wasm32-wasip1 -- -D warnings
-	cargo deny --offline check bans licenses sources
+	cargo deny check bans licenses sources
 	scripts/house-rules
+	PATH="$$(scripts/node-path):$$PATH" node tests/node/lint-workflows.mjs .github/workflows/*.yml
 
 .PHONY: accuracy
 accuracy: ## Print what the detectors find and miss in a synthetic corpus
@@ -97,6 +98,13 @@ toolchain:
 .PHONY: venv
 venv:
 	@scripts/venv
+
+.PHONY: node-modules
+node-modules: tests/node/node_modules/.package-lock.json
+
+tests/node/node_modules/.package-lock.json: tests/node/package-lock.json | venv
+	PATH="$$(scripts/node-path):$$PATH" npm --prefix tests/node ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .PHONY: nextest
 nextest:
