@@ -143,6 +143,18 @@ impl Envoy {
         self.part.log_text()
     }
 
+    /// Processor time that Envoy has used so far, where the system tells.
+    #[must_use]
+    pub fn processor_time(&self) -> Option<Duration> {
+        self.part.processor_time()
+    }
+
+    /// Resident memory in MiB, where the system tells.
+    #[must_use]
+    pub fn memory_mib(&self) -> Option<u64> {
+        self.part.memory_mib()
+    }
+
     /// The sum of the counters and gauges whose names match this expression.
     pub async fn stat(&self, name: &str) -> Result<u64> {
         let text = reqwest::get(format!("http://127.0.0.1:{}/stats?filter={name}", self.admin()))

@@ -27,6 +27,9 @@ kill -KILL $keeper 2>/dev/null
 exit $code
 "#;
 
+/// Ticks of `/proc/PID/stat`: USER_HZ, which is 100 on every Linux of today.
+const TICKS_A_SECOND: f64 = 100.0;
+
 /// A running part.
 #[derive(Debug)]
 pub struct Part {
@@ -141,6 +144,36 @@ impl Part {
     /// Kills the part without asking, as a crash would.
     pub fn kill(&mut self) {
         self.stop(Duration::ZERO);
+    }
+
+    /// Processor time that the part and its children have used so far; `None` where the kernel
+    /// does not tell by `/proc`.
+    #[must_use]
+    pub fn processor_time(&self) -> Option<Duration> {
+        // proc_pid_stat(5): utime and stime are fields 14 and 15, in ticks.
+        let ticks: u64 =
+            self.group_stats()?.iter().filter_map(|stat| Some(stat.get(11)? + stat.get(12)?)).sum();
+        Some(Duration::from_secs_f64(f64::from(u32::try_from(ticks).ok()?) / TICKS_A_SECOND))
+    }
+
+    /// Resident memory of the part and its children in MiB; `None` where `/proc` does not tell.
+    #[must_use]
+    pub fn memory_mib(&self) -> Option<u64> {
+        let pages: u64 = self.group_stats()?.iter().filter_map(|stat| stat.get(21)).sum();
+        Some(pages * u64::try_from(rustix::param::page_size()).ok()? / (1024 * 1024))
+    }
+
+    /// The numbers of `/proc/PID/stat` from field 3 on, for each process of the group.
+    fn group_stats(&self) -> Option<Vec<Vec<u64>>> {
+        let group = u64::from(self.child.id());
+        let stats = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
+            let text = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name in field 2 may hold anything, so counting starts behind its last parenthesis.
+            let (_, rest) = text.rsplit_once(')')?;
+            let numbers: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+            (numbers.get(2) == Some(&group)).then_some(numbers)
+        });
+        Some(stats.collect())
     }
 
     fn signal(&self, signal: Signal) {

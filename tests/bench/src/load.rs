@@ -1,0 +1,190 @@
+//! The load, over connections that are kept alive.
+//!
+//! Two ways. *Saturating*: each connection asks again as soon as it is answered; tells the rate. All
+//! of them live on one thread, because what the generator costs must not be what is measured.
+//! *Paced*: requests are due at fixed times whether or not earlier ones are answered, and each
+//! latency counts from when the request was due, so a stall is not hidden by requests that were
+//! never sent (coordinated omission). Those connections have a thread each, since a sleeping thread
+//! wakes more punctually than a runtime's timer. Nothing is parsed beyond the framing.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// Latencies in nanoseconds; three digits are kept up to a minute.
+pub(crate) type Latencies = Histogram<u64>;
+
+/// An empty histogram.
+pub(crate) fn latencies() -> Result<Latencies> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).context("histogram")
+}
+
+/// What one spell of load showed.
+#[derive(Debug)]
+pub(crate) struct Spell {
+    /// Whole answers.
+    pub(crate) answers: u64,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// Their latencies.
+    pub(crate) latencies: Latencies,
+}
+
+impl Spell {
+    /// Answers a second.
+    #[must_use]
+    pub(crate) fn rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let answers = self.answers as f64;
+        answers / self.took.as_secs_f64()
+    }
+}
+
+/// Asks for `time` over so many connections, each as soon as it is answered.
+pub(crate) fn saturate(port: u16, request: &[u8], connections: u32, time: Duration) -> Result<Spell> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let started = Instant::now();
+        let until = started + time;
+        let work = (0..connections).map(|_| async move {
+            let mut stream =
+                tokio::net::TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect")?;
+            stream.set_nodelay(true)?;
+            let mut latencies = latencies()?;
+            let mut buffer = Vec::with_capacity(64 * 1024);
+            loop {
+                let asked = Instant::now();
+                if asked >= until {
+                    return Ok(latencies);
+                }
+                stream.write_all(request).await.context("sending")?;
+                buffer.clear();
+                while !is_whole(&buffer)? {
+                    ensure!(
+                        stream.read_buf(&mut buffer).await? > 0,
+                        "the connection ended in the middle of an answer"
+                    );
+                }
+                latencies.saturating_record(u64::try_from(asked.elapsed().as_nanos())?);
+            }
+        });
+        let parts: Vec<Result<Latencies>> = futures::future::join_all(work).await;
+        let mut whole = Spell { answers: 0, took: started.elapsed(), latencies: latencies()? };
+        for part in parts {
+            whole.latencies.add(&part?).context("adding up latencies")?;
+        }
+        whole.answers = whole.latencies.len();
+        Ok(whole)
+    })
+}
+
+/// Whether these bytes are a whole answer; an error when it is not a 200.
+fn is_whole(bytes: &[u8]) -> Result<bool> {
+    let Some(head) = find(bytes, b"\r\n\r\n") else { return Ok(false) };
+    let text = std::str::from_utf8(bytes.get(..head).unwrap_or_default()).context("head")?;
+    ensure!(text.starts_with("HTTP/1.1 200"), "answered {}", String::from_utf8_lossy(bytes));
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    Ok(match length {
+        Some(length) => bytes.len() >= head + 4 + length,
+        // No body of this benchmark holds these bytes, so they only stand at a chunked body's end.
+        None => bytes.ends_with(b"\r\n0\r\n\r\n"),
+    })
+}
+
+/// Asks `rate` times a second for `time` over so many connections. Any answer but 200 with a whole body ends it.
+pub(crate) fn pace(port: u16, request: &[u8], connections: u32, time: Duration, rate: f64) -> Result<Spell> {
+    let started = Instant::now();
+    let until = started + time;
+    let parts: Vec<Result<(u64, Latencies)>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..connections)
+            .map(|index| {
+                scope.spawn(move || one_connection(port, request, (index, connections), started, until, rate))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| bail!("a connection's thread panicked")))
+            .collect()
+    });
+    let took = started.elapsed();
+    let mut whole = Spell { answers: 0, took, latencies: latencies()? };
+    for part in parts {
+        let (answers, latencies) = part?;
+        whole.answers += answers;
+        whole.latencies.add(&latencies).context("adding up latencies")?;
+    }
+    Ok(whole)
+}
+
+fn one_connection(
+    port: u16,
+    request: &[u8],
+    (index, connections): (u32, u32),
+    started: Instant,
+    until: Instant,
+    rate: f64,
+) -> Result<(u64, Latencies)> {
+    let mut connection = Connection::open(port)?;
+    let mut latencies = latencies()?;
+    let mut answers = 0;
+    loop {
+        // Connection i has the requests i, i + n, i + 2n, …
+        let number = f64::from(index) + f64::from(connections) * f64::from(u32::try_from(answers)?);
+        let due = started + Duration::from_secs_f64(number / rate);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if due >= until {
+            return Ok((answers, latencies));
+        }
+        connection.exchange(request)?;
+        latencies.saturating_record(u64::try_from(due.elapsed().as_nanos())?);
+        answers += 1;
+    }
+}
+
+/// A keep-alive connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) fn open(port: u16) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        Ok(Self { stream, buffer: vec![0; 64 * 1024], filled: 0 })
+    }
+
+    /// Sends the request and reads the whole answer; returns its bytes.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<&[u8]> {
+        self.stream.write_all(request).context("sending")?;
+        self.filled = 0;
+        while !is_whole(self.read_so_far())? {
+            self.read()?;
+        }
+        Ok(self.read_so_far())
+    }
+
+    fn read_so_far(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or_default()
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let rest = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let count = self.stream.read(rest).context("reading")?;
+        ensure!(count > 0, "the connection ended in the middle of an answer");
+        self.filled += count;
+        Ok(())
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
