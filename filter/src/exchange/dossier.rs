@@ -1,0 +1,200 @@
+//! What is known about an exchange so far, kept for its record: every state adds to it, none reads decisions from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use graphwarden_policies::evidence::{
+    Approval, DecisionRecord, EffectRecord, End, Kind, OperationRecord, Record, RequestRecord,
+    ResponseRecord, SourceRecord,
+};
+use graphwarden_policies::identity::Identity;
+use graphwarden_policies::policy::Policy;
+use graphwarden_policies::reason::Reason;
+
+use sha2::{Digest, Sha256};
+
+use super::gate::Moment;
+
+/// A caller can make a path as long as Envoy's header limit; a record keeps this much of it.
+const LONGEST_PATH: usize = 2_048;
+/// How much of `user-agent` a record keeps.
+const LONGEST_USER_AGENT: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Dossier {
+    /// Ours and random: a caller cannot choose it, so it cannot claim another exchange's approval.
+    pub(super) exchange: String,
+    pub(super) request_id: String,
+    pub(super) began: Moment,
+    pub(super) slot: Slot,
+    pub(super) source: SourceRecord,
+    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) request: Option<RequestRecord>,
+    pub(super) operations: Vec<OperationRecord>,
+    pub(super) decision: Option<DecisionRecord>,
+    pub(super) approval: Option<Approval>,
+    pub(super) status: u16,
+    pub(super) masked: BTreeMap<String, u64>,
+    pub(super) sent: Sent,
+}
+
+/// Whether room for this exchange's lines is set aside in the queue of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    None,
+    Held,
+}
+
+/// What has been sent of the response.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    bytes: u64,
+    kept: Vec<u8>,
+    limit: usize,
+    /// Over all that is sent, where bodies are kept at all.
+    hash: Option<Sha256>,
+}
+
+impl Dossier {
+    pub(super) fn new(exchange: String) -> Self {
+        Self {
+            request_id: exchange.clone(),
+            exchange,
+            began: Moment(0),
+            slot: Slot::None,
+            source: SourceRecord::default(),
+            identity: None,
+            request: None,
+            operations: Vec::new(),
+            decision: None,
+            approval: None,
+            status: 0,
+            masked: BTreeMap::new(),
+            sent: Sent::default(),
+        }
+    }
+
+    pub(super) fn came_from(&mut self, address: Option<String>, user_agent: Option<&[u8]>) {
+        self.source.address = address;
+        self.source.user_agent = user_agent.map(|text| cut(text, LONGEST_USER_AGENT));
+    }
+
+    /// The request line, without its query: queries can hold what must not be kept.
+    pub(super) fn asked(&mut self, method: &[u8], path: &[u8]) {
+        let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        self.request = Some(RequestRecord {
+            method: cut(method, 32),
+            path: cut(path, LONGEST_PATH),
+            digest: None,
+            bytes: None,
+            body: None,
+            body_truncated: false,
+        });
+    }
+
+    pub(super) fn allowed(&mut self, rule: Option<String>) {
+        self.decision =
+            Some(DecisionRecord { effect: EffectRecord::Allow, rule, reason: None, observed: false });
+    }
+
+    pub(super) fn denied(&mut self, reason: Reason) {
+        let rule = self.decision.take().and_then(|decision| decision.rule);
+        self.decision = Some(DecisionRecord {
+            effect: EffectRecord::Deny,
+            rule,
+            reason: Some(reason.code().to_owned()),
+            observed: false,
+        });
+    }
+
+    /// What enforcement would have refused.
+    pub(super) fn would_deny(&mut self, rule: Option<String>, reason: Reason) {
+        self.decision = Some(DecisionRecord {
+            effect: EffectRecord::Deny,
+            rule,
+            reason: Some(reason.code().to_owned()),
+            observed: true,
+        });
+    }
+
+    /// The line that says what is about to be done.
+    pub(super) fn admission(&self, policy: &Policy, now: Moment) -> Record {
+        self.line(Kind::Admission, policy, now)
+    }
+
+    /// The line that says how it ended.
+    pub(super) fn outcome(&mut self, policy: &Policy, end: End, now: Moment) -> Record {
+        let mut record = self.line(Kind::Outcome, policy, now);
+        let duration = now.since(self.began).as_micros();
+        if self.status != 0 {
+            let kept = std::mem::take(&mut self.sent.kept);
+            record.response = Some(ResponseRecord {
+                status: self.status,
+                masked: std::mem::take(&mut self.masked),
+                bytes: self.sent.bytes,
+                body_sha256: self.sent.hash.take().map(|hash| hex(&hash.finalize())),
+                body_truncated: !kept.is_empty() && (kept.len() as u64) < self.sent.bytes,
+                body: (!kept.is_empty()).then(|| text(&kept)),
+                duration_us: u64::try_from(duration).unwrap_or(u64::MAX),
+                end,
+            });
+        }
+        record
+    }
+
+    fn line(&self, kind: Kind, policy: &Policy, now: Moment) -> Record {
+        let mut record = Record::new(kind, &self.exchange, &policy.gateway, now.0);
+        record.policy = Some(policy.digest().to_owned());
+        record.request_id = Some(self.request_id.clone());
+        if let Some(identity) = &self.identity {
+            record.by(identity);
+        }
+        record.source = Some(self.source.clone());
+        record.request = self.request.clone();
+        record.operations = self.operations.clone();
+        record.decision = self.decision.clone();
+        record.approval = self.approval.clone();
+        record
+    }
+}
+
+impl Sent {
+    /// Keeps the first `limit` bytes of what is sent from here on.
+    pub(super) fn keep(&mut self, limit: usize) {
+        self.limit = limit;
+        self.hash = (limit > 0).then(Sha256::new);
+    }
+
+    /// Counts what passes unread.
+    pub(super) fn pass(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        self.bytes = self.bytes.saturating_add(piece.len() as u64);
+        if let Some(hash) = &mut self.hash {
+            hash.update(piece);
+        }
+        let room = self.limit.saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
+    }
+}
+
+/// The first `limit` bytes as text; what is not UTF-8 becomes U+FFFD.
+fn cut(bytes: &[u8], limit: usize) -> String {
+    text(bytes.get(..limit).unwrap_or(bytes))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

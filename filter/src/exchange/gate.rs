@@ -1,0 +1,76 @@
+//! What an exchange may look at and write to while it handles an event. The root lends it; nothing here is a host.
+
+use std::time::Duration;
+
+use graphwarden_policies::evidence::Record;
+use graphwarden_policies::identity::{IssuerId, KeyRing, NativeVerifier, TokenCache};
+use graphwarden_policies::policy::Policy;
+
+/// A moment, in microseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Whole seconds since the Unix epoch.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// The moment `span` later.
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// The time from `earlier` to this, zero where the clock went back.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The issuers' keys, and asking for fresh ones.
+pub trait Keys {
+    /// The keys as they are.
+    fn ring(&self) -> &KeyRing;
+    /// Asks for the keys of `issuer` to be fetched. True where a fetch is under way or about to be, so that
+    /// waiting for [`super::Event::KeysChanged`] makes sense; false where one was made too recently.
+    fn want(&mut self, issuer: IssuerId, now: Moment) -> bool;
+}
+
+/// The queue of evidence.
+pub trait Ledger {
+    /// Sets room aside for all lines of one exchange. False where there is none.
+    fn reserve(&mut self) -> bool;
+    /// Gives the room back that was set aside.
+    fn release(&mut self);
+    /// Seals and queues a line, inside the room set aside; its place in the chain, or `None` where that failed.
+    fn append(&mut self, record: &Record) -> Option<u64>;
+}
+
+/// Whether this VM has ever been shown a request body behind held headers, that is, whether Envoy's
+/// `allow_on_headers_stop_iteration` is set. The host does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BodySight {
+    /// Not yet.
+    #[default]
+    Unknown,
+    /// It has.
+    Proven,
+}
+
+/// Everything that an exchange may look at while it handles one event.
+pub struct Gate<'a> {
+    /// The policy in force when the exchange began.
+    pub policy: &'a Policy,
+    /// The issuers' keys.
+    pub keys: &'a mut dyn Keys,
+    /// Tokens verified before.
+    pub tokens: &'a mut TokenCache,
+    /// The host's signature check.
+    pub native: &'a dyn NativeVerifier,
+    /// The queue of evidence; `None` where the policy turns evidence off.
+    pub ledger: Option<&'a mut dyn Ledger>,
+    /// What is known about Envoy's setting.
+    pub sight: &'a mut BodySight,
+    /// The time of the event.
+    pub now: Moment,
+}

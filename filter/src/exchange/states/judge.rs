@@ -1,0 +1,278 @@
+//! The order of judgement: head, caller, body, operations, rules, approval, evidence. Steps, not states: each ends
+//! in the state that waits for what the next step needs, or in the verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use graphwarden_policies::access::Effect as Ruling;
+use graphwarden_policies::evidence::OperationRecord;
+use graphwarden_policies::identity::{Identity, Introspection};
+use graphwarden_policies::operation::{self, Class};
+use graphwarden_policies::reason::Reason;
+
+use super::super::State;
+use super::super::context::{Cx, Outgoing};
+use super::super::event::Effect;
+use super::super::gate::Moment;
+use super::super::inbound::{Body, Inbound};
+use super::super::refusal::Refusal;
+use super::hold::{AwaitingApproval, AwaitingEvidence};
+use super::request::{AwaitingBody, AwaitingIntrospection, AwaitingKeys, ReadHead};
+use super::response::RequestSide;
+
+/// How long a request waits for an issuer's keys.
+const KEYS_WAIT: Duration = Duration::from_secs(3);
+
+/// How much later than its own time-out an issuer's answer may come.
+const INTROSPECTION_GRACE: Duration = Duration::from_secs(1);
+
+/// A request that may go upstream as far as its words go.
+#[derive(Debug)]
+pub(in super::super) struct Judged {
+    pub(in super::super) outgoing: Outgoing,
+    pub(in super::super) identity: Option<Arc<Identity>>,
+    pub(in super::super) side: RequestSide,
+    pub(in super::super) class: Class,
+}
+
+/// The headers are clean: what kind of request is it?
+pub(super) fn head(inbound: Inbound, cx: &mut Cx<'_, '_>) -> State {
+    let head = cx.gate.policy.operations.read_head(inbound.method(), inbound.path(), &inbound.pairs);
+    match head {
+        // A request line that cannot be judged says nothing that a caller's identity could change.
+        Err(refused)
+            if matches!(
+                refused.reason,
+                Reason::RequestMalformed | Reason::UpgradeRefused | Reason::BodyEncoded
+            ) =>
+        {
+            cx.refuse(&Refusal::with_detail(refused.reason, refused.detail))
+        }
+        Ok(head) if head.public => public(inbound, &head, cx),
+        // Who calls is asked before an unknown operation is refused: strangers cannot tell which routes exist,
+        // and the record names who tried.
+        head => caller(inbound, head, None, cx),
+    }
+}
+
+/// An operation that the policy opens to everyone.
+fn public(inbound: Inbound, head: &operation::Head, cx: &mut Cx<'_, '_>) -> State {
+    match cx.gate.policy.operations.read(head, &[]) {
+        Err(refused) => cx.refuse(&Refusal::with_detail(refused.reason, refused.detail)),
+        Ok(request) => {
+            note(&request, cx);
+            let judged = judged(&inbound, Some(&request), None, cx);
+            admit(judged, None, cx)
+        }
+    }
+}
+
+/// Who is calling? `until` is the end of a wait for keys that is under way.
+pub(super) fn caller(inbound: Inbound, head: ReadHead, until: Option<Moment>, cx: &mut Cx<'_, '_>) -> State {
+    let gate = &mut *cx.gate;
+    let now = gate.now;
+    let verified = gate.policy.authenticator.authenticate(
+        &inbound.pairs,
+        gate.keys.ring(),
+        gate.tokens,
+        gate.native,
+        now.seconds(),
+    );
+    match verified {
+        Ok(identity) => active(inbound, head, identity, cx),
+        Err(refused) => {
+            let until = until.unwrap_or_else(|| now.after(KEYS_WAIT));
+            let better_keys_may_come =
+                refused.refetch.is_some_and(|issuer| now < until && cx.gate.keys.want(issuer, now));
+            if better_keys_may_come {
+                cx.pause();
+                State::AwaitingKeys(AwaitingKeys { inbound, head, until, otherwise: refused.reason })
+            } else {
+                caller_refused(inbound, head, Refusal::with_detail(refused.reason, refused.detail), cx)
+            }
+        }
+    }
+}
+
+/// The caller is not known. Where the gate only observes, the request goes on as it came.
+pub(super) fn caller_refused(
+    inbound: Inbound,
+    head: ReadHead,
+    refusal: Refusal,
+    cx: &mut Cx<'_, '_>,
+) -> State {
+    if !cx.observes() {
+        return cx.refuse(&refusal);
+    }
+    if let Ok(request) = head.and_then(|head| cx.gate.policy.operations.read(&head, &[])) {
+        note(&request, cx);
+    }
+    cx.dossier.would_deny(None, refusal.reason);
+    // The upstream may have an authentication of its own: observing must not take its credentials away.
+    let outgoing =
+        Outgoing::new(&inbound.pairs, None, |name| name.starts_with(b"x-graphwarden-"), |_, _| None);
+    cx.forward(&outgoing, None, RequestSide::of(&inbound.body))
+}
+
+/// Does the issuer have to be asked whether the token still counts (RFC 7662)?
+fn active(inbound: Inbound, head: ReadHead, identity: Arc<Identity>, cx: &mut Cx<'_, '_>) -> State {
+    let gate = &mut *cx.gate;
+    let now = gate.now;
+    let asked =
+        gate.policy.authenticator.introspection(&inbound.pairs, &identity, gate.tokens, now.seconds());
+    match asked {
+        Ok(Introspection::Settled) => known(inbound, head, identity, cx),
+        Ok(Introspection::Ask(request)) => {
+            let until = now.after(request.timeout).after(INTROSPECTION_GRACE);
+            cx.effects.push(Effect::Introspect(request));
+            cx.pause();
+            State::AwaitingIntrospection(AwaitingIntrospection { inbound, head, identity, until })
+        }
+        Err(refused) => {
+            caller_refused(inbound, head, Refusal::with_detail(refused.reason, refused.detail), cx)
+        }
+    }
+}
+
+pub(super) fn known(inbound: Inbound, head: ReadHead, identity: Arc<Identity>, cx: &mut Cx<'_, '_>) -> State {
+    cx.dossier.identity = Some(Arc::clone(&identity));
+    match head {
+        Err(refused) => {
+            let judged = judged(&inbound, None, Some(identity), cx);
+            deny(judged, None, &Refusal::with_detail(refused.reason, refused.detail), cx)
+        }
+        Ok(head) => whole(inbound, head, identity, cx),
+    }
+}
+
+/// Is the body whole?
+pub(super) fn whole(
+    mut inbound: Inbound,
+    head: operation::Head,
+    identity: Arc<Identity>,
+    cx: &mut Cx<'_, '_>,
+) -> State {
+    match inbound.body {
+        Body::Coming { .. } => {
+            cx.pause();
+            State::AwaitingBody(AwaitingBody { inbound, head, identity })
+        }
+        Body::Whole(body) => {
+            inbound.body = Body::Whole(Vec::new());
+            verdict(&inbound, &head, &body, identity, cx)
+        }
+    }
+}
+
+/// Everything is there: what does the request do, and may it?
+fn verdict(
+    inbound: &Inbound,
+    head: &operation::Head,
+    body: &[u8],
+    identity: Arc<Identity>,
+    cx: &mut Cx<'_, '_>,
+) -> State {
+    let request = match cx.gate.policy.operations.read(head, body) {
+        Ok(request) => request,
+        Err(refused) => {
+            let judged = judged(inbound, None, Some(identity), cx);
+            return deny(judged, None, &Refusal::with_detail(refused.reason, refused.detail), cx);
+        }
+    };
+    note(&request, cx);
+    note_body(&request, body, cx);
+    let source = cx.dossier.source.address.as_deref().unwrap_or_default();
+    let call = cx.gate.policy.rules.call(source, &inbound.pairs);
+    let decision = cx.gate.policy.rules.decide(&identity, &request, &call, cx.gate.now.seconds());
+    let judged = judged(inbound, Some(&request), Some(Arc::clone(&identity)), cx);
+    match decision.effect {
+        Ruling::Allow => admit(judged, decision.rule, cx),
+        Ruling::Deny { reason, message } => {
+            let refusal = match message {
+                Some(message) => Refusal::with_detail(reason, message),
+                None => Refusal::new(reason),
+            };
+            deny(judged, decision.rule, &refusal, cx)
+        }
+        Ruling::Approval(_) if cx.observes() => {
+            deny(judged, decision.rule, &Refusal::new(Reason::ApprovalPending), cx)
+        }
+        Ruling::Approval(demand) => {
+            let subject = super::hold::Subject { request: &request, body, identity: &identity };
+            AwaitingApproval::ask_first(judged, demand, decision.rule, &subject, inbound.patience, cx)
+        }
+    }
+}
+
+fn judged(
+    inbound: &Inbound,
+    request: Option<&operation::Request>,
+    identity: Option<Arc<Identity>>,
+    cx: &Cx<'_, '_>,
+) -> Judged {
+    let authenticator = &cx.gate.policy.authenticator;
+    let path = request.map(|request| request.normalised.path.as_str());
+    Judged {
+        outgoing: Outgoing::new(
+            &inbound.pairs,
+            path,
+            |name| authenticator.strip(name),
+            |name, value| (name == b"cookie").then(|| authenticator.cookies_to_keep(value)).flatten(),
+        ),
+        identity,
+        side: RequestSide::of(&inbound.body),
+        class: request.map_or(Class::Admin, operation::Request::class),
+    }
+}
+
+/// Refuses, or where the gate only observes, writes down that it would have.
+fn deny(judged: Judged, rule: Option<String>, refusal: &Refusal, cx: &mut Cx<'_, '_>) -> State {
+    if cx.observes() {
+        cx.dossier.would_deny(rule, refusal.reason);
+        return cx.forward(&judged.outgoing, judged.identity.as_deref(), judged.side);
+    }
+    if rule.is_some() {
+        cx.dossier.allowed(rule);
+    }
+    cx.refuse(refusal)
+}
+
+/// Allowed: forwards, after the record of it is durable where the policy asks for that.
+pub(in super::super) fn admit(judged: Judged, rule: Option<String>, cx: &mut Cx<'_, '_>) -> State {
+    cx.dossier.allowed(rule);
+    let policy = cx.gate.policy;
+    let before = policy.evidence.as_ref().is_some_and(|evidence| evidence.before.contains(&judged.class));
+    if !before || cx.observes() {
+        return cx.forward(&judged.outgoing, judged.identity.as_deref(), judged.side);
+    }
+    let admission = cx.dossier.admission(policy, cx.gate.now);
+    let seq = cx.gate.ledger.as_mut().and_then(|ledger| ledger.append(&admission));
+    match seq {
+        None => cx.refuse(&Refusal::new(Reason::EvidenceUnavailable)),
+        Some(seq) => AwaitingEvidence::begin(judged, seq, cx),
+    }
+}
+
+fn note(request: &operation::Request, cx: &mut Cx<'_, '_>) {
+    cx.dossier.asked(request.normalised.method.as_bytes(), request.normalised.path.as_bytes());
+    cx.dossier.operations = request.operations.iter().map(OperationRecord::from).collect();
+}
+
+/// The keyed digest of the whole request, and what of its masked body the record keeps.
+fn note_body(request: &operation::Request, body: &[u8], cx: &mut Cx<'_, '_>) {
+    let policy = cx.gate.policy;
+    let Some(record) = &mut cx.dossier.request else { return };
+    record.digest = policy.digest_key.as_ref().map(|key| {
+        key.digest(&[request.normalised.method.as_bytes(), request.normalised.path.as_bytes(), body])
+    });
+    if body.is_empty() {
+        return;
+    }
+    record.bytes = Some(body.len() as u64);
+    let limit = policy.evidence.as_ref().map_or(0, |evidence| evidence.body_limit);
+    if limit > 0 {
+        let preview = policy.masking.plan(None).preview(body, limit);
+        record.body = Some(preview.text);
+        record.body_truncated = preview.truncated;
+    }
+}

@@ -1,0 +1,10 @@
+//! The states. Each owns only its own data; its `handle` consumes it and returns the next.
+
+mod hold;
+mod judge;
+mod request;
+mod response;
+
+pub(super) use hold::{AwaitingApproval, AwaitingEvidence};
+pub(super) use request::{AwaitingBody, AwaitingIntrospection, AwaitingKeys, Opening};
+pub(super) use response::{Cut, Finished, Forwarded, Masking, Passing, Refused, Replacing, RequestSide};

@@ -1,0 +1,152 @@
+//! The context of one HTTP stream: callbacks into events, flows into actions.
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType};
+
+use super::shared::{Shared, Stream, fail};
+use super::wire;
+use crate::exchange::{Author, Departure, Event, Flow, Pairs};
+
+pub(super) struct StreamHost {
+    /// `None` where the configuration is not there: everything is refused then.
+    open: Option<(Rc<Shared>, Rc<Stream>)>,
+}
+
+impl StreamHost {
+    pub(super) fn new(open: Option<(Rc<Shared>, Rc<Stream>)>) -> Self {
+        Self { open }
+    }
+
+    /// An event of the request's side.
+    fn request(&self, event: impl FnOnce(&Stream) -> Option<Event>) -> Action {
+        let Some((shared, stream)) = &self.open else { return action(fail("there is no policy")) };
+        let flow = match event(stream) {
+            Some(event) => shared.drive(stream, event),
+            None => fail("the request could not be read"),
+        };
+        stream.held.set(flow == Flow::Pause);
+        if flow == Flow::Continue {
+            stream.editable.set(false);
+        }
+        action(flow)
+    }
+
+    /// An event of the response's side.
+    fn response(&self, event: impl FnOnce(&Stream) -> Option<Event>) -> Action {
+        let Some((shared, stream)) = &self.open else { return Action::Continue };
+        stream.editable.set(false);
+        action(match event(stream) {
+            Some(event) => shared.drive(stream, event),
+            None => fail("the response could not be read"),
+        })
+    }
+
+    /// The stream is over.
+    fn gone(&self, departure: impl FnOnce() -> Departure) {
+        let Some((shared, stream)) = &self.open else { return };
+        if stream.gone.replace(true) {
+            return;
+        }
+        let departure = if stream.has_ended() { Departure::Reset } else { departure() };
+        shared.drive(stream, Event::Gone(departure));
+        shared.close(stream);
+    }
+}
+
+impl Context for StreamHost {
+    fn on_done(&mut self) -> bool {
+        self.gone(|| Departure::Client);
+        true
+    }
+}
+
+impl HttpContext for StreamHost {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        self.request(|stream| {
+            stream.editable.set(true);
+            Some(Event::RequestHeaders {
+                pairs: wire::pairs(MapType::HttpRequestHeaders),
+                end_of_stream,
+                source: wire::text_property(&["source", "address"]),
+            })
+        })
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.request(|stream| {
+            // While the body is held, `size` is all that has come.
+            let read = stream.read.get();
+            let fresh = if stream.wants_request_body() {
+                stream.read.set(size);
+                wire::bytes(BufferType::HttpRequestBody, read, size.checked_sub(read)?)?
+            } else {
+                Vec::new()
+            };
+            Some(Event::RequestBody { fresh, end_of_stream })
+        })
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.request(|_| Some(Event::RequestTrailers))
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        self.response(|_| {
+            let pairs = wire::pairs(MapType::HttpResponseHeaders);
+            let author = author(&pairs);
+            Some(Event::ResponseHeaders { pairs, end_of_stream, author })
+        })
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.response(|stream| {
+            stream.piece.set(size);
+            let chunk = if stream.wants_response_body() {
+                wire::bytes(BufferType::HttpResponseBody, 0, size)?
+            } else {
+                Vec::new()
+            };
+            Some(Event::ResponseBody { size, chunk, end_of_stream })
+        })
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.response(|stream| {
+            stream.piece.set(0);
+            Some(Event::ResponseTrailers)
+        })
+    }
+
+    fn on_log(&mut self) {
+        self.gone(|| match details() {
+            Some(details) if details.contains("downstream") => Departure::Client,
+            _ => Departure::Reset,
+        });
+    }
+}
+
+/// Who wrote a response. Only errors are the proxy's own, so others are not asked about.
+fn author(pairs: &Pairs) -> Author {
+    let is_error = pairs
+        .iter()
+        .find(|(name, _)| name == b":status")
+        .is_some_and(|(_, status)| matches!(status.first(), Some(b'4' | b'5')));
+    match is_error.then(details).flatten() {
+        Some(details) if details != "via_upstream" => Author::Proxy,
+        _ => Author::Upstream,
+    }
+}
+
+/// Envoy's words for where the response came from, or how the stream ended.
+fn details() -> Option<String> {
+    wire::text_property(&["response", "code_details"])
+}
+
+fn action(flow: Flow) -> Action {
+    match flow {
+        Flow::Pause => Action::Pause,
+        Flow::Continue => Action::Continue,
+    }
+}

@@ -1,0 +1,127 @@
+//! Host calls, each with its failure turned into a value.
+
+use std::time::Duration;
+
+use graphwarden_policies::identity::NativeVerifier;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
+
+use crate::exchange::{Edit, Moment, Pairs, Reply};
+use crate::native;
+use crate::root::Call;
+
+/// The host's clock.
+pub(super) fn now() -> Moment {
+    let since = hostcalls::get_current_time()
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .unwrap_or_default();
+    Moment(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+pub(super) fn log(level: LogLevel, message: &str) {
+    // There is nowhere to report that reporting failed.
+    let _ = hostcalls::log(level, message);
+}
+
+/// All pairs of a header map, names in lower case as Envoy keeps them.
+pub(super) fn pairs(map: MapType) -> Pairs {
+    let pairs = hostcalls::get_map_bytes(map).unwrap_or_default();
+    pairs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect()
+}
+
+/// Exactly `size` bytes of a buffer from `start`, or `None`.
+pub(super) fn bytes(buffer: BufferType, start: usize, size: usize) -> Option<Vec<u8>> {
+    if size == 0 {
+        return Some(Vec::new());
+    }
+    hostcalls::get_buffer(buffer, start, size).ok().flatten().filter(|bytes| bytes.len() == size)
+}
+
+/// Replaces the `size` bytes of the response's piece.
+pub(super) fn replace_piece(size: usize, with: &[u8]) -> bool {
+    hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, with).is_ok()
+}
+
+pub(super) fn edit(map: MapType, edits: &[Edit]) -> bool {
+    edits.iter().all(|edit| {
+        match edit {
+            Edit::Remove(name) => hostcalls::remove_map_value(map, name),
+            Edit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(value)),
+        }
+        .is_ok()
+    })
+}
+
+pub(super) fn reply(reply: &Reply) -> bool {
+    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body)).is_ok()
+}
+
+/// Makes a call. `None` where the host knows no such cluster, or it has no hosts.
+pub(super) fn call(call: &Call) -> Option<u32> {
+    let headers = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let body = (!call.body.is_empty()).then_some(call.body.as_slice());
+    hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout).ok()
+}
+
+/// The status of the answer to a call; `None` where there is none.
+pub(super) fn call_status() -> Option<u16> {
+    let value = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok()??;
+    std::str::from_utf8(&value).ok()?.parse().ok()
+}
+
+/// A property's text; what is not UTF-8 is replaced.
+pub(super) fn text_property(path: &[&str]) -> Option<String> {
+    let value = hostcalls::get_property(path.to_vec()).ok().flatten()?;
+    (!value.is_empty()).then(|| String::from_utf8_lossy(&value).into_owned())
+}
+
+pub(super) fn define(kind: MetricType, name: &str) -> Option<u32> {
+    hostcalls::define_metric(kind, name).ok()
+}
+
+pub(super) fn increment(id: u32, by: u64) {
+    // An increment that is not positive is an error to the host.
+    if let Some(by) = i64::try_from(by).ok().filter(|by| *by > 0) {
+        let _ = hostcalls::increment_metric(id, by);
+    }
+}
+
+pub(super) fn set_gauge(id: u32, value: u64) {
+    let _ = hostcalls::record_metric(id, value);
+}
+
+pub(super) fn tick_every(period: Duration) {
+    let _ = hostcalls::set_tick_period(period);
+}
+
+/// Makes host calls count for another context. False where it is gone.
+pub(super) fn act_as(context: u32) -> bool {
+    hostcalls::set_effective_context(context).is_ok()
+}
+
+pub(super) fn resume_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
+pub(super) fn done() {
+    let _ = hostcalls::done();
+}
+
+/// Envoy's own signature check: 45 µs, where pure WebAssembly takes 2 ms.
+#[derive(Debug)]
+pub(super) struct HostVerifier;
+
+impl NativeVerifier for HostVerifier {
+    fn verify(&self, hash: &str, spki_der: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
+        let question = native::question(hash, spki_der, signature, message);
+        match hostcalls::call_foreign_function("verify_signature", Some(&question)) {
+            Ok(answer) => Some(native::says_verified(&answer.unwrap_or_default())),
+            // The host has no such function.
+            Err(Status::NotFound) => None,
+            // It has, and could not verify: a signature that cannot be checked is not valid.
+            Err(_) => Some(false),
+        }
+    }
+}

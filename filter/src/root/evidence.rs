@@ -1,0 +1,225 @@
+//! The queue of evidence: lines are sealed when they are queued, sent in batches, and kept until the ledger says
+//! that they are durable.
+//!
+//! Never more than `capacity` bytes are promised: room for an exchange's lines is set aside before it is judged,
+//! so an exchange that is let in can always be recorded, and one that could not be is refused. One delivery is
+//! under way at a time, which keeps the chain in order; it is repeated until it succeeds, because the ledger knows
+//! a line by its chain and place.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use graphwarden_policies::evidence::{Chain, Kind, Line, Record};
+use graphwarden_policies::policy::EvidenceService;
+use serde::Deserialize;
+
+use super::calls::{Call, Purpose};
+use crate::exchange::{CallReply, Ledger, Moment};
+
+/// What one exchange's lines take without bodies.
+const RESERVE: usize = 2 << 10;
+/// The most bytes of one delivery, unless a single line is larger.
+const BATCH_BYTES: usize = 256 << 10;
+/// The most lines of one delivery.
+const BATCH_LINES: usize = 500;
+
+/// The queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    service: EvidenceService,
+    chain: Chain,
+    start: Record,
+    lines: VecDeque<Line>,
+    /// When the oldest line that waits was found waiting.
+    oldest: Option<Moment>,
+    bytes: usize,
+    reserved: usize,
+    refused: u64,
+    delivery: Delivery,
+    failures: u32,
+    batch_lines: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Idle,
+    UnderWay,
+    NotBefore(Moment),
+}
+
+/// What a delivery came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// All lines with a place below this one are durable.
+    Below {
+        /// The first place that is not.
+        place: u64,
+        /// How many became so now.
+        lines: u64,
+    },
+    /// None is; it will be tried again. The words are for the log.
+    Failed(String),
+}
+
+#[derive(Deserialize)]
+struct Acknowledgement {
+    accepted: u64,
+    #[serde(default)]
+    duplicates: u64,
+}
+
+impl Queue {
+    /// An empty queue. `chain` has to be random; `policy` is the policy's digest.
+    pub(super) fn new(
+        service: EvidenceService,
+        chain: String,
+        gateway: &str,
+        policy: &str,
+        now: Moment,
+    ) -> Self {
+        let mut start = Record::new(Kind::Start, &chain, gateway, now.0);
+        start.policy = Some(policy.to_owned());
+        Self {
+            service,
+            chain: Chain::new(chain),
+            start,
+            lines: VecDeque::new(),
+            oldest: None,
+            bytes: 0,
+            reserved: 0,
+            refused: 0,
+            delivery: Delivery::Idle,
+            failures: 0,
+            batch_lines: BATCH_LINES,
+        }
+    }
+
+    /// The next delivery, where one is due.
+    pub(super) fn due(&mut self, now: Moment) -> Option<Call> {
+        match self.delivery {
+            Delivery::UnderWay => return None,
+            Delivery::NotBefore(moment) if now < moment => return None,
+            Delivery::Idle | Delivery::NotBefore(_) => {}
+        }
+        if self.lines.is_empty() {
+            return None;
+        }
+        let mut body = Vec::new();
+        let mut count = 0;
+        for line in self.lines.iter().take(self.batch_lines) {
+            if count > 0 && body.len().saturating_add(line.bytes.len()) >= BATCH_BYTES {
+                break;
+            }
+            body.extend_from_slice(&line.bytes);
+            body.push(b'\n');
+            count += 1;
+        }
+        self.delivery = Delivery::UnderWay;
+        let service = &self.service.service;
+        let call = Call::to(service, Purpose::Evidence { lines: count }, "POST", service.path.clone());
+        Some(call.with_body("application/x-ndjson", body))
+    }
+
+    /// Takes the answer to the delivery of the first `count` lines.
+    pub(super) fn answered(&mut self, count: usize, reply: &CallReply, now: Moment) -> Delivered {
+        let sent = u64::try_from(count).unwrap_or(u64::MAX);
+        let acknowledged = reply.status == Some(200)
+            && serde_json::from_slice::<Acknowledgement>(&reply.body)
+                .is_ok_and(|answer| answer.accepted.saturating_add(answer.duplicates) == sent);
+        if !acknowledged {
+            return self.failed(reply.status, now);
+        }
+        let mut place = 0;
+        for line in self.lines.drain(..count.min(self.lines.len())) {
+            self.bytes = self.bytes.saturating_sub(line.bytes.len());
+            place = line.seq.saturating_add(1);
+        }
+        self.delivery = Delivery::Idle;
+        self.failures = 0;
+        self.batch_lines = BATCH_LINES;
+        self.oldest = (!self.lines.is_empty()).then_some(now);
+        Delivered::Below { place, lines: sent }
+    }
+
+    fn failed(&mut self, status: Option<u16>, now: Moment) -> Delivered {
+        self.failures = self.failures.saturating_add(1);
+        if status == Some(413) {
+            self.batch_lines = (self.batch_lines / 2).max(1);
+        }
+        // 50 ms, doubling to 3.2 s: a ledger that restarts is met soon, and one that is down is not hammered.
+        let pause = Duration::from_millis(50u64.saturating_mul(1 << self.failures.saturating_sub(1).min(6)));
+        self.delivery = Delivery::NotBefore(now.after(pause));
+        Delivered::Failed(match status {
+            Some(200) => "the evidence service's answer does not acknowledge the lines sent".to_owned(),
+            Some(status) => format!("the evidence service answered {status}"),
+            None => "the evidence service could not be reached".to_owned(),
+        })
+    }
+
+    /// Whether everything queued has been acknowledged.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether a delivery could be made at once.
+    pub(super) fn is_busy(&self) -> bool {
+        self.delivery == Delivery::Idle && !self.lines.is_empty()
+    }
+
+    /// How many lines wait.
+    pub(super) fn depth(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// How long the oldest line has waited.
+    pub(super) fn lag(&mut self, now: Moment) -> Duration {
+        match (self.lines.is_empty(), self.oldest) {
+            (true, _) => {
+                self.oldest = None;
+                Duration::ZERO
+            }
+            (false, Some(oldest)) => now.since(oldest),
+            (false, None) => {
+                self.oldest = Some(now);
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// How many exchanges found no room since this was last asked.
+    pub(super) fn take_refused(&mut self) -> u64 {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn push(&mut self, record: &Record) -> Option<u64> {
+        let line = self.chain.seal(record).ok()?;
+        let seq = line.seq;
+        self.bytes = self.bytes.saturating_add(line.bytes.len());
+        self.lines.push_back(line);
+        Some(seq)
+    }
+}
+
+impl Ledger for Queue {
+    fn reserve(&mut self) -> bool {
+        let promised = self.bytes.saturating_add(self.reserved).saturating_add(RESERVE);
+        if promised > self.service.queue {
+            self.refused = self.refused.saturating_add(1);
+            return false;
+        }
+        self.reserved = self.reserved.saturating_add(RESERVE);
+        true
+    }
+
+    fn release(&mut self) {
+        self.reserved = self.reserved.saturating_sub(RESERVE);
+    }
+
+    fn append(&mut self, record: &Record) -> Option<u64> {
+        if self.chain.is_empty() {
+            let start = self.start.clone();
+            self.push(&start)?;
+        }
+        self.push(record)
+    }
+}

@@ -1,0 +1,254 @@
+//! What all exchanges of one configuration share: the policy, the keys, the queue of evidence, callouts and timers.
+//!
+//! Like the exchange, it does no I/O: [`Core::due`] says which calls to make, [`Core::answered`] takes what came of
+//! them, and both say which streams to wake ([`Wake`]). The host lends it to exchanges as their [`Gate`].
+
+mod calls;
+mod evidence;
+mod keys;
+mod metrics;
+mod waits;
+
+pub use calls::{Call, Purpose};
+pub use metrics::{Gauge, name_of};
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, TokenCache};
+use graphwarden_policies::policy::{Environment, Policy, Problems};
+
+use crate::exchange::{BodySight, CallReply, Gate, Ledger, Moment, Wait};
+use evidence::{Delivered, Queue};
+use keys::{KeyKeeper, Progress};
+use waits::Waits;
+
+/// How many verified tokens are remembered. At about 2 KiB each that is some 20 MiB at the most.
+const TOKENS: usize = 10_000;
+
+/// What the exchanges of one configuration share.
+#[derive(Debug)]
+pub struct Core {
+    policy: Rc<Policy>,
+    keys: KeyKeeper,
+    tokens: TokenCache,
+    queue: Option<Queue>,
+    sight: BodySight,
+    waits: Waits,
+    outbox: Vec<Call>,
+}
+
+/// A stream to wake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// Keys came, or did not.
+    Keys(u32),
+    /// Its admission line is durable.
+    Evidence(u32),
+    /// Its time has come.
+    Timer(u32),
+    /// Its question was answered.
+    Call {
+        /// The host's id of the stream.
+        stream: u32,
+        /// Which of its questions.
+        serial: u32,
+        /// The answer.
+        reply: CallReply,
+    },
+}
+
+/// What came of a call, for the log and the metrics. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// Keys were fetched: the issuer's place in the policy, and how many of them can be used.
+    KeysFetched(usize, usize),
+    /// Keys could not be fetched.
+    KeysFailed(usize, String),
+    /// So many lines became durable.
+    EvidenceSent(u64),
+    /// A delivery failed.
+    EvidenceFailed(String),
+}
+
+impl Core {
+    /// Reads and compiles the policy. `seed` and `chain` have to be random.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the policy.
+    pub fn new(
+        document: &[u8],
+        environment: Environment<'_>,
+        seed: u64,
+        chain: String,
+        now: Moment,
+    ) -> Result<Self, Problems> {
+        let policy = Policy::parse(document, environment)?;
+        let queue = policy
+            .evidence
+            .clone()
+            .map(|service| Queue::new(service, chain, &policy.gateway, policy.digest(), now));
+        Ok(Self {
+            keys: KeyKeeper::new(&policy.authenticator, seed | 1),
+            tokens: TokenCache::new(TOKENS),
+            queue,
+            sight: BodySight::Unknown,
+            waits: Waits::default(),
+            outbox: Vec::new(),
+            policy: Rc::new(policy),
+        })
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Rc<Policy> {
+        &self.policy
+    }
+
+    /// What an exchange may look at.
+    pub fn gate<'a>(
+        &'a mut self,
+        policy: &'a Policy,
+        native: &'a dyn NativeVerifier,
+        now: Moment,
+    ) -> Gate<'a> {
+        Gate {
+            policy,
+            keys: &mut self.keys,
+            tokens: &mut self.tokens,
+            native,
+            ledger: self.queue.as_mut().map(|queue| queue as &mut dyn Ledger),
+            sight: &mut self.sight,
+            now,
+        }
+    }
+
+    /// Notes what a stream waits for.
+    pub fn set_wait(&mut self, stream: u32, wait: Wait) {
+        self.waits.set(stream, wait);
+    }
+
+    /// Queues a question to the approval service.
+    pub fn ask_approval(
+        &mut self,
+        stream: u32,
+        serial: u32,
+        exchange: &str,
+        question: &[u8],
+        wait: Duration,
+    ) {
+        if let Some(service) = &self.policy.approvals {
+            let purpose = Purpose::Approval { stream, serial, exchange: exchange.to_owned() };
+            let call = Call::to(service, purpose, "POST", service.path.clone());
+            self.outbox.push(call.waiting(wait).with_body("application/json", question.to_vec()));
+        }
+    }
+
+    /// Queues a question to a token's issuer.
+    pub fn introspect(&mut self, stream: u32, serial: u32, request: IntrospectionRequest) {
+        self.outbox.push(Call {
+            purpose: Purpose::Introspection { stream, serial },
+            cluster: request.cluster,
+            headers: request.headers,
+            body: request.body,
+            timeout: request.timeout,
+        });
+    }
+
+    /// Queues the withdrawal of an approval. `id` is one that the approval service gave, safe in a path.
+    pub fn withdraw(&mut self, exchange: &str, id: &str) {
+        if let Some(service) = &self.policy.approvals {
+            let path = format!("{}/{id}?exchange={exchange}", service.path);
+            self.outbox.push(Call::to(service, Purpose::Withdrawal, "DELETE", path));
+        }
+    }
+
+    /// The calls to make now.
+    pub fn due(&mut self, now: Moment) -> Vec<Call> {
+        let mut calls = std::mem::take(&mut self.outbox);
+        calls.extend(self.keys.due(now));
+        calls.extend(self.queue.as_mut().and_then(|queue| queue.due(now)));
+        calls
+    }
+
+    /// The streams whose time has come.
+    pub fn timers(&self, now: Moment) -> Vec<Wake> {
+        self.waits.due(now).into_iter().map(Wake::Timer).collect()
+    }
+
+    /// Takes what came of a call.
+    pub fn answered(&mut self, purpose: Purpose, reply: CallReply, now: Moment) -> (Vec<Wake>, Option<Note>) {
+        match purpose {
+            Purpose::Keys { issuer, discovering } => {
+                match self.keys.answered(issuer, discovering, &reply, &self.policy.authenticator, now) {
+                    Progress::Follow(call) => {
+                        self.outbox.push(call);
+                        (Vec::new(), None)
+                    }
+                    Progress::Ended(result) => {
+                        let note = match result {
+                            Ok(count) => Note::KeysFetched(issuer.index(), count),
+                            Err(what) => Note::KeysFailed(issuer.index(), what),
+                        };
+                        (self.waits.for_keys().into_iter().map(Wake::Keys).collect(), Some(note))
+                    }
+                }
+            }
+            Purpose::Evidence { lines } => {
+                let Some(queue) = &mut self.queue else { return (Vec::new(), None) };
+                match queue.answered(lines, &reply, now) {
+                    Delivered::Below { place, lines } => (
+                        self.waits.for_evidence_below(place).into_iter().map(Wake::Evidence).collect(),
+                        Some(Note::EvidenceSent(lines)),
+                    ),
+                    Delivered::Failed(what) => (Vec::new(), Some(Note::EvidenceFailed(what))),
+                }
+            }
+            Purpose::Approval { stream, serial, .. } | Purpose::Introspection { stream, serial } => {
+                (vec![Wake::Call { stream, serial, reply }], None)
+            }
+            Purpose::Withdrawal => (Vec::new(), None),
+        }
+    }
+
+    /// An approval was asked for by an exchange that is gone: withdraws it, if the answer says which it is.
+    pub fn answered_too_late(&mut self, exchange: &str, reply: &CallReply) {
+        if let Some(id) = crate::exchange::open_approval(reply) {
+            self.withdraw(exchange, &id);
+        }
+    }
+
+    /// Whether something can be done before the next slow tick.
+    pub fn is_hurried(&self) -> bool {
+        !self.outbox.is_empty() || self.queue.as_ref().is_some_and(Queue::is_busy)
+    }
+
+    /// Whether nothing would be lost if this ended now.
+    pub fn is_flushed(&self) -> bool {
+        self.queue.as_ref().is_none_or(Queue::is_flushed)
+            && !self.outbox.iter().any(|call| call.purpose == Purpose::Withdrawal)
+    }
+
+    /// The figures that go up and down, and what was refused since this was last asked.
+    pub fn gauges(&mut self, now: Moment) -> Gauges {
+        let waiting = self.waits.len();
+        match &mut self.queue {
+            None => Gauges { waiting, ..Gauges::default() },
+            Some(queue) => {
+                Gauges { waiting, depth: queue.depth(), lag: queue.lag(now), refused: queue.take_refused() }
+            }
+        }
+    }
+}
+
+/// Figures that go up and down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Streams that wait for something.
+    pub waiting: usize,
+    /// Lines of evidence that wait.
+    pub depth: usize,
+    /// How long the oldest of them has waited.
+    pub lag: Duration,
+    /// Exchanges that were refused for want of room.
+    pub refused: u64,
+}
