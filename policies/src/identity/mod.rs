@@ -95,3 +95,6 @@ pub struct TokenFacts {
     /// SHA-256 of the token's bytes, lower-case hexadecimal.
     pub sha256: String,
 }
+
+#[cfg(test)]
+mod tests;
