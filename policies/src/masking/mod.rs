@@ -8,17 +8,18 @@
 //! [`Masker`] one body on its way out: [`Masker::push`] for every chunk, [`Masker::finish`] at the
 //! end. After a [`Cut`] nothing more may be emitted.
 
-mod action;
 mod config;
+pub mod detectors;
 mod masker;
 mod media;
 mod plan;
+pub mod text;
 
-pub use action::Action;
 pub use config::{
     ActionConfig, Config, CustomConfig, DetectorConfig, ExemptConfig, FieldConfig, KeyConfig, LimitsConfig,
     Malformed, Unmaskable,
 };
+pub use detectors::Action;
 pub use masker::{Cut, Masker};
 pub use media::Media;
 pub use plan::{Masking, Plan, Preview};

@@ -1,0 +1,147 @@
+//! Words before a value that say what it is: `SSN: 123456789`, `born on 3 May 1985`.
+//!
+//! They count up to [`REACH`] bytes before the value, and not across another number of four or more digits:
+//! what is behind that belongs to it. Compared in lower case, at word boundaries.
+
+use super::view::View;
+
+/// Bytes before a value that are read.
+pub(super) const REACH: usize = 64;
+
+/// The text before a value, in lower case, as far as it may say what the value is.
+pub(super) struct Context {
+    bytes: [u8; REACH],
+    begin: usize,
+}
+
+impl Context {
+    /// Reads what stands before `start`.
+    pub(super) fn read(view: &View<'_>, start: usize) -> Self {
+        let mut context = Self { bytes: [0; REACH], begin: REACH };
+        let mut digits = 0;
+        let within = view.text.get(..start).unwrap_or(view.text).iter().rev();
+        for byte in within.chain(view.before.iter().rev()) {
+            digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
+            if digits == 4 {
+                context.begin += 3;
+                break;
+            }
+            let Some(place) = context.begin.checked_sub(1).and_then(|at| context.bytes.get_mut(at)) else {
+                break;
+            };
+            *place = byte.to_ascii_lowercase();
+            context.begin -= 1;
+        }
+        context
+    }
+
+    /// The text, in lower case.
+    pub(super) fn text(&self) -> &[u8] {
+        self.bytes.get(self.begin..).unwrap_or_default()
+    }
+
+    /// Whether one of `words` stands in it.
+    pub(super) fn has(&self, words: &[&[u8]]) -> bool {
+        self.last(words).is_some()
+    }
+
+    /// Whether one of `words` stands in it, and none of `others` after that.
+    pub(super) fn has_after(&self, words: &[&[u8]], others: &[&[u8]]) -> bool {
+        self.last(words).is_some_and(|found| self.last(others).is_none_or(|other| other < found))
+    }
+
+    /// Where the last of `words` in it ends.
+    pub(super) fn last(&self, words: &[&[u8]]) -> Option<usize> {
+        let text = self.text();
+        words.iter().filter_map(|word| last_word(text, word)).max()
+    }
+}
+
+/// Where the last `word` in `text` ends: no letter right before it, none right after. Digits and `_` may stand
+/// there: `user_ssn2`.
+fn last_word(text: &[u8], word: &[u8]) -> Option<usize> {
+    let mut end = text.len();
+    while let Some(at) = memchr::memmem::rfind(text.get(..end)?, word) {
+        let before = at.checked_sub(1).and_then(|at| text.get(at));
+        let after = text.get(at + word.len());
+        if !before.is_some_and(u8::is_ascii_alphabetic) && !after.is_some_and(u8::is_ascii_alphabetic) {
+            return Some(at + word.len());
+        }
+        end = at + word.len() - 1;
+    }
+    None
+}
+
+/// Words that say that a number is an identifier of some other kind.
+pub(super) const OTHER_NUMBERS: &[&[u8]] = &[
+    b"order",
+    b"orders",
+    b"invoice",
+    b"tracking",
+    b"ticket",
+    b"case",
+    b"sku",
+    b"isbn",
+    b"reference",
+    b"ref",
+    b"transaction",
+    b"confirmation",
+    b"zip",
+    b"postcode",
+    b"timestamp",
+    b"commit",
+    b"build",
+    b"version",
+    b"serial",
+    b"shipment",
+    b"parcel",
+    b"issue",
+    b"batch",
+    b"lot",
+    b"po",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has(before: &str, text: &str, words: &[&[u8]]) -> bool {
+        let view = View {
+            before: before.as_bytes(),
+            text: text.as_bytes(),
+            floor: 0,
+            fresh: false,
+            labelled: false,
+            ended: true,
+        };
+        Context::read(&view, text.len()).has(words)
+    }
+
+    #[test]
+    fn words_count_at_their_boundaries_and_in_any_case() {
+        assert!(has("", "SSN: ", &[b"ssn"]));
+        assert!(has("", "user_ssn=", &[b"ssn"]));
+        assert!(has("S", "sn ", &[b"ssn"]));
+        assert!(!has("", "lessn ", &[b"ssn"]));
+        assert!(!has("", "ssnx ", &[b"ssn"]));
+        assert!(has("", "ssnx ssn ssny ", &[b"ssn"]));
+    }
+
+    #[test]
+    fn words_do_not_count_across_another_number_nor_beyond_reach() {
+        assert!(!has("", "ssn 078-05-1120 and ", &[b"ssn"]));
+        assert!(has("", "ssn of line 12 is ", &[b"ssn"]));
+        assert!(!has("ssn", &" ".repeat(REACH), &[b"ssn"]));
+        assert!(has("ssn", &" ".repeat(REACH - 3), &[b"ssn"]));
+    }
+
+    #[test]
+    fn the_nearest_word_wins() {
+        let view =
+            View { before: b"", text: b"ssn, order ", floor: 0, fresh: false, labelled: false, ended: true };
+        assert!(!Context::read(&view, 11).has_after(&[b"ssn"], OTHER_NUMBERS));
+        let view =
+            View { before: b"", text: b"order, ssn ", floor: 0, fresh: false, labelled: false, ended: true };
+        assert!(Context::read(&view, 11).has_after(&[b"ssn"], OTHER_NUMBERS));
+    }
+}

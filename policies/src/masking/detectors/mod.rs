@@ -1,0 +1,252 @@
+//! What counts as a value to mask, and what takes its place: fifteen built-in detectors, the policy author's own
+//! patterns, and their actions. Each detector has its file, with its source and its bound.
+//!
+//! Leaves to others: texts that grow ([`Scan`](super::text::Scan)), and finding texts in JSON and streams.
+
+mod action;
+mod context;
+mod crypto_address;
+mod custom;
+mod date_of_birth;
+mod email;
+mod engine;
+mod iban;
+mod ip_address;
+mod mac_address;
+mod numbers;
+mod payment_card;
+mod phone;
+mod region;
+mod secrets;
+mod uk_nhs;
+mod us_bank_routing;
+mod us_driver_license;
+mod us_itin;
+mod us_passport;
+mod us_ssn;
+mod view;
+
+use std::sync::Arc;
+
+pub use action::Action;
+pub(crate) use engine::{Finding, Next};
+pub(crate) use region::Region;
+pub(crate) use view::View;
+
+use crate::masking::config::{CustomConfig, DetectorConfig};
+use crate::policy::{At, Environment, Problems, Size};
+use custom::Pattern;
+use engine::{Enabled, Engine, NAMES};
+
+/// The most custom patterns in one policy.
+const MOST_CUSTOM: usize = 48;
+
+/// Which detector: stable for one compiled policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DetectorId(u8);
+
+impl DetectorId {
+    /// A dense index, for tables of counts: less than [`Detectors::len`].
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A compiled selection of detectors and their actions. Cheap to clone, shared by all streams.
+#[derive(Debug, Clone)]
+pub struct Detectors {
+    shared: Arc<Shared>,
+    engine: Arc<Engine>,
+    actions: Arc<[Action]>,
+}
+
+/// What all selections of one policy have in common.
+#[derive(Debug)]
+struct Shared {
+    names: Vec<Box<str>>,
+    patterns: Vec<(DetectorId, Pattern)>,
+}
+
+impl Default for Detectors {
+    /// All built-in detectors, each with its label as the replacement.
+    fn default() -> Self {
+        Self::build(NAMES.iter().map(|name| (*name).into()).collect(), Vec::new(), |_| true, Vec::new())
+    }
+}
+
+impl Detectors {
+    /// Compiles the fields `detectors` (absent: all), `custom` and `max_hold` of the section at `at`.
+    pub fn compile(
+        selection: Option<&[DetectorConfig]>,
+        custom: &[CustomConfig],
+        max_hold: Option<Size>,
+        at: &At,
+        environment: Environment<'_>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let mut sound = true;
+        let mut actions: Vec<Option<Action>> = vec![None; NAMES.len()];
+        let mut chosen = [selection.is_none(); NAMES.len()];
+        for (index, config) in selection.unwrap_or_default().iter().enumerate() {
+            let place = at.member("detectors").index(index);
+            let Some(id) = NAMES.iter().position(|known| *known == config.name) else {
+                unknown(&config.name, &place, problems);
+                sound = false;
+                continue;
+            };
+            let action = Action::compile(
+                config.with.as_deref(),
+                config.action.as_ref(),
+                &config.name,
+                &place,
+                environment,
+                problems,
+            );
+            sound &= action.is_some();
+            if let (Some(chosen), Some(place)) = (chosen.get_mut(id), actions.get_mut(id)) {
+                *chosen = true;
+                *place = action;
+            }
+        }
+        if custom.len() > MOST_CUSTOM {
+            problems.add(&at.member("custom"), format!("more than {MOST_CUSTOM} patterns"));
+            return None;
+        }
+        let max_hold = max_hold.map(|size| size.0);
+        if max_hold.is_some_and(|bytes| bytes == 0 || bytes > custom::MOST_HOLD) {
+            let most = custom::MOST_HOLD >> 10;
+            problems.add(&at.member("max_hold"), format!("has to be between 1 B and {most} KiB"));
+            return None;
+        }
+        let mut names: Vec<Box<str>> = NAMES.iter().map(|name| (*name).into()).collect();
+        let mut patterns = Vec::new();
+        for (index, config) in custom.iter().enumerate() {
+            let place = at.member("custom").index(index);
+            if !is_name(&config.name) {
+                problems.add(&place.member("name"), "has to be lower-case letters, digits and `_`");
+                sound = false;
+            }
+            if names.iter().any(|name| **name == *config.name) {
+                problems
+                    .add(&place.member("name"), format!("`{}` is the name of another detector", config.name));
+                sound = false;
+            }
+            let action = Action::compile(
+                config.with.as_deref(),
+                config.action.as_ref(),
+                &config.name,
+                &place,
+                environment,
+                problems,
+            );
+            sound &= action.is_some();
+            actions.push(action);
+            let id = DetectorId(u8::try_from(names.len()).unwrap_or(u8::MAX));
+            names.push(config.name.as_str().into());
+            match Pattern::compile(&config.pattern, max_hold) {
+                Ok(pattern) => patterns.push((id, pattern)),
+                Err(what) => {
+                    problems.add(&place.member("pattern"), what);
+                    sound = false;
+                }
+            }
+        }
+        sound.then(|| Self::build(names, patterns, |id| chosen.get(id).copied().unwrap_or(true), actions))
+    }
+
+    fn build(
+        names: Vec<Box<str>>,
+        patterns: Vec<(DetectorId, Pattern)>,
+        chosen: impl Fn(usize) -> bool,
+        actions: Vec<Option<Action>>,
+    ) -> Self {
+        let enabled = (0..names.len()).filter(|id| chosen(*id)).fold(0u64, |set, id| set | 1 << id);
+        let mut actions = actions.into_iter();
+        let actions = names
+            .iter()
+            .map(|name| actions.next().flatten().unwrap_or_else(|| Action::label(name)))
+            .collect();
+        let engine = Arc::new(Engine::new(Enabled(enabled), &patterns));
+        Self { shared: Arc::new(Shared { names, patterns }), engine, actions }
+    }
+
+    /// These detectors without some: what an exemption leaves.
+    pub fn without(&self, exempt: &[DetectorId]) -> Self {
+        let enabled = exempt.iter().fold(self.engine.enabled().0, |set, id| set & !(1 << id.0));
+        let engine = Arc::new(Engine::new(Enabled(enabled), &self.shared.patterns));
+        Self { engine, ..self.clone() }
+    }
+
+    /// The detector of that name, built-in or custom, enabled or not.
+    pub fn find(&self, name: &str) -> Option<DetectorId> {
+        let index = self.shared.names.iter().position(|known| **known == *name)?;
+        u8::try_from(index).ok().map(DetectorId)
+    }
+
+    /// The name of a detector as the policy writes it.
+    pub fn name(&self, detector: DetectorId) -> &str {
+        self.shared.names.get(detector.index()).map_or("", |name| name)
+    }
+
+    /// How many detectors there are, enabled or not: every [`DetectorId::index`] is less.
+    pub fn len(&self) -> usize {
+        self.shared.names.len()
+    }
+
+    /// Whether no detector looks: every text is clear.
+    pub fn is_empty(&self) -> bool {
+        self.engine.enabled().0 == 0
+    }
+
+    /// All detectors with their names, enabled or not.
+    pub fn iter(&self) -> impl Iterator<Item = (DetectorId, &str)> {
+        (0u8..).map(DetectorId).zip(self.shared.names.iter().map(|name| &**name))
+    }
+
+    /// Whether this detector looks.
+    pub fn is_enabled(&self, detector: DetectorId) -> bool {
+        self.engine.enabled().has(detector)
+    }
+
+    /// Writes what takes the place of `value`, which `detector` found.
+    pub fn render(&self, detector: DetectorId, value: &[u8], output: &mut Vec<u8>) {
+        if let Some(action) = self.actions.get(detector.index()) {
+            action.render(value, output);
+        }
+    }
+
+    /// Writes what takes the place of a value without a bound, which `detector` found.
+    pub fn render_open(&self, detector: DetectorId, output: &mut Vec<u8>) {
+        if let Some(action) = self.actions.get(detector.index()) {
+            action.render_open(output);
+        }
+    }
+
+    /// What comes next in `view`.
+    pub(crate) fn next(&self, view: &View<'_>) -> Next {
+        self.engine.next(view, &self.shared.patterns)
+    }
+
+    /// How many bytes of `text` the open value covers, and whether it ends with them.
+    pub(crate) fn go_on(&self, region: &mut Region, text: &[u8]) -> (usize, bool) {
+        region.go_on(text, |index, state, byte| {
+            self.shared.patterns.get(index).and_then(|(_, pattern)| pattern.go_on(state, byte))
+        })
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    !name.is_empty() && name.bytes().all(allowed)
+}
+
+/// No detector has this name: says which ones there are.
+fn unknown(name: &str, at: &At, problems: &mut Problems) {
+    let likeness = |known: &str| strsim::jaro_winkler(known, name);
+    let near = NAMES.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    problems.add_with_hint(
+        at,
+        format!("no detector is named `{name}`"),
+        format!("did you mean `{}`? there are {}", near.unwrap_or(&"email"), NAMES.join(", ")),
+    );
+}

@@ -1,0 +1,163 @@
+//! Numbers as people write them: groups of digits with single separators. What they mean is for the detectors
+//! that read them; here are only the groups, their shapes and the boundaries around them.
+
+use super::view::{Found, Stop, View, is_word};
+
+/// Groups that are read at most; the longest shape has five.
+const GROUPS: usize = 6;
+/// Digits that are read at most: one more than any shape has.
+const DIGITS: usize = 20;
+/// The longest number in bytes, a card of 19 digits in five groups, and the two that show where it ends.
+pub(super) const LONGEST: usize = 19 + 4 + 2;
+
+/// Groups of digits from one place on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Groups {
+    groups: [Group; GROUPS],
+    count: usize,
+    digits: [u8; DIGITS],
+    total: usize,
+    /// Whether the known text ends before the last group does, or before it is known what separates the next.
+    open: bool,
+}
+
+/// One group of digits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Group {
+    length: usize,
+    end: usize,
+    /// What separates the next group; 0 if none follows or that is not known.
+    separator: u8,
+}
+
+/// The separators that a shape admits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Between {
+    /// Spaces, hyphens or dots, the same everywhere.
+    Same,
+    /// Spaces and hyphens in any mixture.
+    Mixed,
+    /// Spaces, hyphens, dots and slashes in any mixture.
+    Any,
+}
+
+impl Between {
+    fn admits(self, separator: u8, first: u8) -> bool {
+        match self {
+            Self::Same => matches!(separator, b' ' | b'-' | b'.') && separator == first,
+            Self::Mixed => matches!(separator, b' ' | b'-'),
+            Self::Any => matches!(separator, b' ' | b'-' | b'.' | b'/'),
+        }
+    }
+}
+
+impl Groups {
+    /// Reads groups from the digit at `start` on.
+    pub(super) fn read(view: &View<'_>, start: usize) -> Self {
+        let mut read =
+            Self { groups: [Group::default(); GROUPS], count: 0, digits: [0; DIGITS], total: 0, open: false };
+        let mut at = start;
+        while let Some(place) = read.groups.get_mut(read.count) {
+            let begin = at;
+            while let Some(byte @ b'0'..=b'9') = view.known(at) {
+                let Some(digit) = read.digits.get_mut(read.total) else {
+                    // Longer than any shape: this group is none, and those before it end here.
+                    return read;
+                };
+                *digit = byte - b'0';
+                read.total += 1;
+                at += 1;
+            }
+            place.length = at - begin;
+            place.end = at;
+            read.count += 1;
+            match view.byte(at) {
+                Ok(Some(separator @ (b' ' | b'-' | b'.' | b'/'))) => match view.byte(at + 1) {
+                    Ok(Some(b'0'..=b'9')) => place.separator = separator,
+                    Ok(_) => return read,
+                    Err(_) => {
+                        place.separator = separator;
+                        read.open = true;
+                        return read;
+                    }
+                },
+                Ok(_) => return read,
+                Err(_) => {
+                    read.open = true;
+                    return read;
+                }
+            }
+            at += 1;
+        }
+        read
+    }
+
+    /// The digits of the first `groups` groups, each 0 to 9.
+    pub(super) fn digits(&self, groups: usize) -> &[u8] {
+        let length = self.groups.iter().take(groups).map(|group| group.length).sum::<usize>();
+        self.digits.get(..length).unwrap_or_default()
+    }
+
+    /// The digits of all groups that have been read, as far as they are known.
+    pub(super) fn known_digits(&self) -> &[u8] {
+        self.digits.get(..self.total).unwrap_or_default()
+    }
+
+    /// The end of the groups if they begin with `shape`, the least and most digits of each.
+    pub(super) fn fit(&self, shape: &[(usize, usize)], between: Between) -> Found {
+        let first = self.groups.first().map_or(0, |group| group.separator);
+        let mut end = 0;
+        for (index, (least, most)) in shape.iter().enumerate() {
+            let group = match self.groups.get(index) {
+                Some(group) if index < self.count => group,
+                _ if self.open => return Err(Stop::More),
+                _ => return Err(Stop::No),
+            };
+            let grows = self.open && index + 1 == self.count && group.separator == 0;
+            if group.length > *most || (group.length < *least && !grows) {
+                return Err(Stop::No);
+            }
+            if grows {
+                return Err(Stop::More);
+            }
+            if index + 1 < shape.len() && !between.admits(group.separator, first) {
+                return Err(Stop::No);
+            }
+            end = group.end;
+        }
+        Ok(end)
+    }
+
+    /// How many groups there are, each length, and whether more may come. For shapes without a fixed form.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = (usize, usize, u8)> + '_ {
+        self.groups.iter().take(self.count).map(|group| (group.length, group.end, group.separator))
+    }
+}
+
+/// Whether a number that means something by itself may begin at `start`: not inside a word, not behind the point of a
+/// decimal fraction, not as a later part of an identifier such as `A1-2345`.
+pub(super) fn begins(view: &View<'_>, start: usize) -> bool {
+    let Some(previous) = view.previous(start) else { return true };
+    if is_word(previous) {
+        return false;
+    }
+    let before = view.before_previous(start);
+    match previous {
+        b'-' => !before.is_some_and(|byte| byte.is_ascii_alphanumeric()),
+        b'.' | b'/' => !before.is_some_and(|byte| byte.is_ascii_digit()),
+        b'+' => false,
+        _ => true,
+    }
+}
+
+/// Whether a number may end at `end`: not inside a word, not before further digits of a longer number.
+pub(super) fn ends(view: &View<'_>, end: usize) -> Found {
+    match view.byte(end)? {
+        Some(byte) if is_word(byte) => Err(Stop::No),
+        Some(b'-' | b'.' | b'/') => match view.byte(end + 1)? {
+            Some(byte) if byte.is_ascii_digit() => Err(Stop::No),
+            _ => Ok(end),
+        },
+        _ => Ok(end),
+    }
+}

@@ -1,0 +1,25 @@
+//! Credentials: private key blocks, tokens that say what they are, and values that a name says are secret.
+
+mod named;
+mod private_key;
+mod token;
+
+pub(super) use named::{after_label, named_value};
+pub(super) use private_key::{Block, private_key};
+pub(super) use token::{slack_hook, token};
+
+use super::view::Stop;
+
+/// A secret: where it ends, or what covers the rest of one that has no bound.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Secret {
+    /// It is whole.
+    Ends(usize),
+    /// It goes on behind this place, in a private key block.
+    Block(usize),
+    /// It goes on behind this place, as long as bytes are in the class.
+    While(usize, fn(u8) -> bool),
+}
+
+/// A secret at some place, or why there is none.
+pub(super) type FoundSecret = Result<Secret, Stop>;

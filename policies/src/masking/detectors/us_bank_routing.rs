@@ -1,0 +1,40 @@
+//! US bank routing numbers: nine digits behind a word of context.
+//!
+//! Source: American Bankers Association, "ABA Routing Number Policy": weights 3, 7, 1 sum to a multiple of ten;
+//! the first two digits are 00–12, 21–32, 61–72 or 80.
+
+use super::context::{Context, OTHER_NUMBERS};
+use super::numbers::{Between, Groups, ends};
+use super::view::{Found, Stop, View};
+
+const WORDS: &[&[u8]] = &[
+    b"routing",
+    b"aba",
+    b"rtn",
+    b"transit number",
+    b"routing_number",
+    b"routingnumber",
+    b"bank code",
+    b"ach",
+];
+
+/// A number in digits at `start`.
+pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
+    let bare = groups.fit(&[(9, 9)], Between::Same);
+    if bare == Err(Stop::No) || !Context::read(view, start).has_after(WORDS, OTHER_NUMBERS) {
+        return Err(Stop::No);
+    }
+    let end = bare?;
+    if is_valid(groups.digits(1)) { ends(view, end) } else { Err(Stop::No) }
+}
+
+/// Whether nine digits are a number of a district that exists and end in their check digit.
+fn is_valid(digits: &[u8]) -> bool {
+    let [tens, ones, ..] = digits else { return false };
+    let sum: u32 = digits
+        .iter()
+        .zip([3, 7, 1].into_iter().cycle())
+        .map(|(digit, weight)| u32::from(*digit) * weight)
+        .sum();
+    matches!(tens * 10 + ones, 0..=12 | 21..=32 | 61..=72 | 80) && sum > 0 && sum.is_multiple_of(10)
+}

@@ -1,0 +1,63 @@
+//! US social security numbers: `AAA-GG-SSSS`.
+//!
+//! Source: SSA, "Social Security Number Randomization" (2011): the area is never 000, 666 or 900–999, the group
+//! never 00, the serial never 0000. Nine digits without separators count only behind a word of context.
+
+use super::context::{Context, OTHER_NUMBERS};
+use super::numbers::{Between, Groups, ends};
+use super::view::{Found, Stop, View, longest};
+
+pub(super) const WORDS: &[&[u8]] = &[
+    b"ssn",
+    b"social security",
+    b"social sec",
+    b"soc sec",
+    b"ss#",
+    b"ss number",
+    b"socialsecurity",
+    b"social_security",
+    b"socialsecuritynumber",
+    b"ssnumber",
+    b"tin",
+    b"tax id",
+    b"tax_id",
+    b"taxid",
+    b"taxpayer",
+    b"itin",
+];
+
+/// A number in digits at `start`.
+pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
+    nine(view, start, groups, is_valid)
+}
+
+/// Nine digits, as three groups or bare with context, that `valid` accepts. Also the form of an ITIN.
+pub(super) fn nine(view: &View<'_>, start: usize, groups: &Groups, valid: fn(&[u8]) -> bool) -> Found {
+    let check = |count| if valid(groups.digits(count)) { Ok(()) } else { Err(Stop::No) };
+    let separated = groups.fit(&[(3, 3), (2, 2), (4, 4)], Between::Same).and_then(|end| {
+        check(3)?;
+        ends(view, end)
+    });
+    let bare = groups.fit(&[(9, 9)], Between::Same).and_then(|end| {
+        check(1)?;
+        Ok(end)
+    });
+    let bare = match bare {
+        Err(Stop::No) => bare,
+        _ if !Context::read(view, start).has_after(WORDS, OTHER_NUMBERS) => Err(Stop::No),
+        Ok(end) => ends(view, end),
+        more => more,
+    };
+    longest(separated, bare)
+}
+
+/// Whether nine digits may be a number that was assigned.
+fn is_valid(digits: &[u8]) -> bool {
+    let [a, b, c, d, e, serial @ ..] = digits else { return false };
+    let area = [*a, *b, *c];
+    area != [0, 0, 0]
+        && area != [6, 6, 6]
+        && *a != 9
+        && [*d, *e] != [0, 0]
+        && serial.iter().any(|digit| *digit != 0)
+}
