@@ -71,9 +71,8 @@ impl Action {
                 return None;
             }
             (None, None) => return Some(Self::label(name)),
-            (Some(text), None) | (None, Some(ActionConfig::Replace { with: text })) => {
-                Kind::Replace(text.as_bytes().into())
-            }
+            (Some(text), None) => Kind::Replace(text.as_bytes().into()),
+            (None, Some(ActionConfig::Replace { with })) => Kind::Replace(with.as_bytes().into()),
             (None, Some(ActionConfig::Redact)) => Kind::Redact,
             (None, Some(ActionConfig::Mask { keep })) => Kind::Mask { keep: *keep },
             (None, Some(ActionConfig::FixedShape)) => Kind::FixedShape,

@@ -11,3 +11,6 @@ mod fold;
 mod scan;
 
 pub use scan::{Scan, Verdict};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The invariant of a scan, on tables and on generated text: verdicts cover the input, do not depend on how it is
+//! split, and never clear a byte of a value.
+
+use super::{Scan, Verdict};
+use crate::masking::detectors::Detectors;
+
+/// What a client would receive, the values in `‹name:…›`.
+pub(super) fn marked(detectors: &Detectors, pieces: &[&[u8]]) -> String {
+    let mut output = Vec::new();
+    let mut rest: Vec<u8> = Vec::new();
+    let mut scan = Scan::new();
+    for piece in pieces {
+        rest.extend_from_slice(piece);
+        scan.push(detectors, piece, |verdict| mark(detectors, verdict, &mut rest, &mut output));
+        assert_eq!(scan.held(), rest.len());
+    }
+    scan.finish(detectors, |verdict| mark(detectors, verdict, &mut rest, &mut output));
+    assert!(rest.is_empty(), "undecided at the end: {rest:?}");
+    String::from_utf8_lossy(&output).into_owned()
+}
+
+fn mark(detectors: &Detectors, verdict: Verdict<'_>, rest: &mut Vec<u8>, output: &mut Vec<u8>) {
+    let taken: Vec<u8> = rest.drain(..verdict.covers()).collect();
+    match verdict {
+        Verdict::Clear { .. } => output.extend(taken),
+        Verdict::Match { detector, text } => {
+            assert_eq!(text, taken);
+            output.extend("‹".bytes().chain(detectors.name(detector).bytes()).chain(*b":"));
+            output.extend(taken);
+            output.extend("›".bytes());
+        }
+        Verdict::Open { detector, .. } => {
+            output.extend("‹".bytes().chain(detectors.name(detector).bytes()).chain("…›".bytes()));
+        }
+        Verdict::Rest { .. } => {}
+    }
+}
+
+fn whole(text: &str) -> String {
+    marked(&Detectors::default(), &[text.as_bytes()])
+}
+
+/// The same at every split in two, and byte by byte.
+fn everywhere(text: &str) -> String {
+    let detectors = Detectors::default();
+    let expected = marked(&detectors, &[text.as_bytes()]);
+    for at in 0..=text.len() {
+        let (one, other) = text.as_bytes().split_at(at);
+        assert_eq!(marked(&detectors, &[one, other]), expected, "split at {at}");
+    }
+    let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+    assert_eq!(marked(&detectors, &bytes), expected, "byte by byte");
+    expected
+}
+
+#[test]
+fn finds_each_kind_in_prose() {
+    let text = "Mail zoe.obrien@example.com, SSN 078-05-1120, card 4111 1111 1111 1111, call +1 415 555 2671, \
+                IBAN DE89 3704 0044 0532 0130 00 from 192.168.0.12 or 2001:db8::1, born 12 March 1985.";
+    assert_eq!(
+        everywhere(text),
+        "Mail ‹email:zoe.obrien@example.com›, SSN ‹us_ssn:078-05-1120›, card ‹payment_card:4111 1111 1111 1111›, call \
+         ‹phone:+1 415 555 2671›, IBAN ‹iban:DE89 3704 0044 0532 0130 00› from ‹ip_address:192.168.0.12› or \
+         ‹ip_address:2001:db8::1›, born ‹date_of_birth:12 March 1985›."
+    );
+}
+
+#[test]
+fn leaves_identifiers_and_times_alone() {
+    for text in [
+        "run 1f0c7a52-3b8e-6d14-9a77-0242ac120002 of thread 550e8400-e29b-41d4-a716-446655440000",
+        "at 2026-11-22T14:21:04.123456+00:00 or 1763821264123 or 1763821264",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "commit 89b13ac0f1e2d3c4b5a697887766554433221100",
+        "version 1.2.3.4, lc_run--019ab-7f, checkpoint_ns: 1ef, step 12 of 40",
+        "12345678-1234-1234-1234-123456789012",
+    ] {
+        assert_eq!(everywhere(text), text);
+    }
+}
+
+#[test]
+fn prints_a_sample() {
+    assert_eq!(whole("a@b.co"), "‹email:a@b.co›");
+}
