@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::evidence::{self, Writer};
 use crate::gateway::GatewayToken;
-use crate::people::Person;
+use crate::pages;
+use crate::people::{self, Authority, Person};
 use crate::settings::Settings;
 use crate::store::{Event, Store, Subject};
 
@@ -36,6 +37,8 @@ pub struct Desk {
     pub clock: Clock,
     /// What gateways present.
     pub gateway_token: GatewayToken,
+    /// The provider of the people who decide, where one is configured.
+    authority: Option<Arc<Authority>>,
     /// Settings.
     pub settings: Arc<Settings>,
     stopping: watch::Sender<bool>,
@@ -50,9 +53,15 @@ impl Desk {
             waiting: Waiting::default(),
             clock,
             gateway_token: GatewayToken::new(&settings.gateway_token),
+            authority: settings.provider.clone().map(Authority::new).transpose()?.map(Arc::new),
             settings: Arc::new(settings),
             stopping: watch::channel(false).0,
         })
+    }
+
+    /// The provider of the people who decide.
+    pub fn authority(&self) -> Result<&Authority, Error> {
+        self.authority.as_deref().ok_or(Error::NoProvider)
     }
 
     /// Tells every open long poll to answer now; new ones do not wait any more.
@@ -111,6 +120,9 @@ pub fn app(desk: Desk) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .merge(approvals::gateway_router())
+        .merge(approvals::people_router())
+        .merge(people::router())
+        .merge(pages::router())
         .merge(evidence::router())
         .merge(crate::contracts::router())
         .fallback(async || Error::NotFound)

@@ -34,6 +34,9 @@ pub enum Error {
     /// The person's token was refused.
     #[error("{}", .0.message())]
     Token(Reason),
+    /// The token is a machine's.
+    #[error("a machine cannot decide here; sign in as a person")]
+    Machine,
     /// The form did not come from the desk's own page.
     #[error("the form has expired or did not come from this page; load the page again")]
     Forged,
@@ -118,6 +121,7 @@ impl Error {
             Self::GatewayToken => "gateway_token",
             Self::SignIn => "sign_in",
             Self::Token(reason) => reason.code(),
+            Self::Machine => "machine",
             Self::Forged => "forged_form",
             Self::Role { .. } => "role_missing",
             Self::OwnRequest => "own_request",
@@ -146,9 +150,11 @@ impl Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::GatewayToken | Self::SignIn => StatusCode::UNAUTHORIZED,
             Self::Token(reason) => StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::UNAUTHORIZED),
-            Self::Forged | Self::Role { .. } | Self::OwnRequest | Self::NotApprover { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Machine
+            | Self::Forged
+            | Self::Role { .. }
+            | Self::OwnRequest
+            | Self::NotApprover { .. } => StatusCode::FORBIDDEN,
             Self::UnknownApproval | Self::NotFound | Self::NoProvider => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Late(_) | Self::DecidedBefore | Self::ExchangeReused | Self::Contradiction { .. } => {

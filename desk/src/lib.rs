@@ -6,6 +6,7 @@
 //! | [`approvals`] | what a gateway asks, who may answer, when it ends |
 //! | [`evidence`] | lines come in, are checked, are durable |
 //! | [`people`] | who decides, and how the desk knows |
+//! | [`pages`] | what people see |
 //! | [`gateway`] | who asks, and how the desk knows |
 //! | [`store`] | SQLite, behind one module |
 //! | [`contracts`] | the OpenAPI documents |
@@ -23,6 +24,7 @@ pub mod contracts;
 pub mod error;
 pub mod evidence;
 pub mod gateway;
+pub mod pages;
 pub mod people;
 pub mod prefer;
 pub mod settings;

@@ -47,6 +47,9 @@ pub struct Raw {
     /// Further audiences accepted in bearer tokens of the API; the client id always is
     #[arg(long = "audience", value_name = "AUDIENCE", value_delimiter = ',')]
     pub audiences: Vec<String>,
+    /// Scopes asked for at sign-in, besides openid [default: profile,email]
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    pub scopes: Vec<String>,
     /// Accepted signature algorithms [default: RS256,ES256]
     #[arg(long = "algorithm", value_name = "ALG", value_delimiter = ',')]
     pub algorithms: Vec<String>,
@@ -102,6 +105,7 @@ impl Raw {
             client_id: self.client_id.or(under.client_id),
             client_secret_env: self.client_secret_env.or(under.client_secret_env),
             audiences: list(self.audiences, under.audiences),
+            scopes: list(self.scopes, under.scopes),
             algorithms: list(self.algorithms, under.algorithms),
             claims: RawClaims {
                 name: self.claims.name.or(under.claims.name),
@@ -145,6 +149,8 @@ pub struct Provider {
     pub client_secret: Option<String>,
     /// Audiences accepted in tokens; holds the client id.
     pub audiences: Vec<String>,
+    /// Scopes asked for at sign-in, besides `openid`.
+    pub scopes: Vec<String>,
     /// Accepted signature algorithms.
     pub algorithms: Vec<String>,
     /// Claim path of the name.
@@ -204,6 +210,11 @@ impl Settings {
                 client_id,
                 client_secret,
                 audiences,
+                scopes: if raw.scopes.is_empty() {
+                    vec!["profile".to_owned(), "email".to_owned()]
+                } else {
+                    raw.scopes.clone()
+                },
                 algorithms: if raw.algorithms.is_empty() {
                     vec!["RS256".to_owned(), "ES256".to_owned()]
                 } else {

@@ -13,6 +13,7 @@
 
 mod api;
 mod model;
+mod people_api;
 mod waiting;
 
 pub use api::router as gateway_router;
@@ -20,4 +21,5 @@ pub use model::{
     Answer, Approval, Approver, Ask, Asks, Decision, Given, OperationView, Preview, Requester, Status,
     Verdict,
 };
+pub use people_api::router as people_router;
 pub use waiting::Waiting;

@@ -1,5 +1,13 @@
 //! The people of the desk: who they are, and how the desk comes to know it.
 
+mod authority;
+mod bearer;
+mod sign_in;
+
+pub use authority::Authority;
+pub use bearer::Caller;
+pub use sign_in::{SignedIn, router};
+
 use serde::{Deserialize, Serialize};
 
 /// Someone whom the provider vouches for.

@@ -34,6 +34,8 @@ impl Desk {
         let mut command = Command::new(site.tools().program()?);
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{number}"), "--issuer", issuer])
+            // The issuer's tokens are for LangGraph; its people use the same ones at the desk's API.
+            .args(["--audience", "langgraph"])
             .arg("--database")
             .arg(site.folder().join("desk.db"))
             .env("GRAPHWARDEN_TOKEN", GATEWAY_TOKEN)

@@ -1,0 +1,90 @@
+// Keeps pages fresh: parts with data-poll are fetched again, times are told relative to now, a form is sent once.
+// Everything works without this file, only by loading the page again.
+"use strict";
+
+const plural = (n, unit) => `${n} ${unit}`;
+
+function span(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return plural(s, "s");
+  if (s < 3600) return plural(Math.floor(s / 60), "min");
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+function tellTimes(root) {
+  const now = Date.now();
+  for (const time of root.querySelectorAll("time[data-ago]")) {
+    const at = new Date(time.dateTime);
+    time.title = at.toLocaleString();
+    const gone = now - at;
+    time.textContent = gone < 5000 ? "just now" : gone < 86400000 ? `${span(gone)} ago` : at.toLocaleString();
+  }
+  for (const time of root.querySelectorAll("time[data-left]")) {
+    const end = new Date(time.dateTime);
+    time.title = end.toLocaleString();
+    time.textContent = span(end - now);
+    time.classList.toggle("soon", end - now < 60000);
+  }
+}
+
+function tellCount() {
+  const list = document.querySelector("[data-waiting]");
+  if (!list) return;
+  const count = Number(list.dataset.waiting);
+  const badge = document.querySelector("[data-count]");
+  badge.textContent = count;
+  badge.hidden = count === 0;
+  document.title = (count ? `(${count}) ` : "") + document.title.replace(/^\(\d+\) /, "");
+}
+
+async function poll(part) {
+  let answer;
+  try {
+    answer = await fetch(part.dataset.poll, { redirect: "manual", headers: { accept: "text/html" } });
+  } catch {
+    part.classList.add("stale"); // the desk cannot be reached; what is shown may be old
+    return;
+  }
+  if (answer.type === "opaqueredirect") location.reload(); // signed out meanwhile
+  if (!answer.ok) return part.classList.add("stale");
+  part.classList.remove("stale");
+  const text = await answer.text();
+  if (text.trim() === part.dataset.last) return;
+  const first = part.dataset.last === undefined;
+  part.dataset.last = text.trim();
+  const focused = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  part.replaceChildren(document.createRange().createContextualFragment(text));
+  if (focused) part.querySelector(`a[href="${CSS.escape(focused)}"], a[href="${focused}"]`)?.focus();
+  tellTimes(part);
+  tellCount();
+  const status = part.querySelector("[data-status]")?.dataset.status;
+  if (!first && part.dataset.watch && status && status !== part.dataset.watch) location.reload();
+}
+
+for (const part of document.querySelectorAll("[data-poll]")) {
+  const every = Number(part.dataset.every);
+  const again = async () => {
+    if (!document.hidden) await poll(part);
+    setTimeout(again, every);
+  };
+  setTimeout(again, every);
+  document.addEventListener("visibilitychange", () => document.hidden || poll(part));
+}
+
+for (const form of document.querySelectorAll("form[data-once]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) return event.preventDefault();
+    form.dataset.sent = "yes";
+    // The pressed button's value has to be sent, so only its looks change.
+    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
+  });
+}
+
+// Coming back with the browser's own button must not show a form that cannot be sent any more.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+
+document.querySelector("[data-focus]")?.focus();
+tellTimes(document);
+tellCount();
+setInterval(() => tellTimes(document), 1000);

@@ -1,0 +1,141 @@
+//! The people's side of approvals, for programs: list, show, decide. The pages do the same for browsers.
+
+use axum::extract::{Path, Query, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::model::Answer;
+use super::{Approval, Given, OperationView, Preview, Requester, Status};
+use crate::app::Desk;
+use crate::body::JsonBody;
+use crate::clock::rfc3339;
+use crate::error::Error;
+use crate::people::{Caller, Person};
+use crate::store::Filter;
+
+/// The routes for people.
+pub fn router() -> Router<Desk> {
+    Router::new()
+        .route("/v1/approvals", get(list))
+        .route("/v1/approvals/{id}", get(show))
+        .route("/v1/approvals/{id}/decisions", post(decide))
+}
+
+/// An approval as a person sees it.
+#[derive(Debug, Serialize)]
+struct View {
+    #[serde(flatten)]
+    answer: Answer,
+    requester: Requester,
+    operations: Vec<OperationView>,
+    rule: String,
+    approvers: Vec<String>,
+    quorum: u32,
+    approved: usize,
+    preview: Preview,
+    gateway: String,
+    policy: String,
+    digest: String,
+    created_at: String,
+    undecided_until: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimable_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<String>,
+    you: You,
+}
+
+/// Whether whoever asks may decide.
+#[derive(Debug, Serialize)]
+struct You {
+    may_decide: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+fn view(desk: &Desk, approval: Approval, person: &Person, now: i64) -> View {
+    let you = match approval.may_decide(person, now) {
+        Ok(()) => You { may_decide: true, reason: None, detail: None },
+        Err(why) => You { may_decide: false, reason: Some(why.code()), detail: Some(why.to_string()) },
+    };
+    View {
+        answer: approval.answer(approval.status_at(now), desk.approval_url(&approval.id)),
+        approved: approval.approvals(),
+        requester: approval.requester,
+        operations: approval.operations,
+        rule: approval.rule,
+        approvers: approval.approvers,
+        quorum: approval.quorum,
+        preview: approval.preview,
+        gateway: approval.gateway,
+        policy: approval.policy,
+        digest: approval.digest,
+        created_at: rfc3339(approval.created_at),
+        undecided_until: rfc3339(approval.undecided_until),
+        claimable_until: approval.claimable_until.map(rfc3339),
+        claimed_at: approval.claimed_at.map(rfc3339),
+        you,
+    }
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    status: Option<String>,
+    text: Option<String>,
+    limit: Option<String>,
+}
+
+#[derive(Serialize)]
+struct List {
+    approvals: Vec<View>,
+    more: bool,
+}
+
+async fn list(
+    Caller(person): Caller,
+    State(desk): State<Desk>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<List>, Error> {
+    let status = match wanted.status.as_deref() {
+        None | Some("") => None,
+        Some(word) => Some(Status::parse(word).ok_or_else(|| {
+            Error::Malformed("`status` has to be pending, approved, denied, expired or cancelled".to_owned())
+        })?),
+    };
+    let limit = match wanted.limit.as_deref() {
+        None => 50,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=200).contains(limit))
+            .ok_or_else(|| Error::Malformed("`limit` has to be 1 to 200".to_owned()))?,
+    };
+    let now = desk.clock.now();
+    let filter = Filter { status, text: wanted.text.filter(|text| !text.is_empty()), limit };
+    let found = desk.store.approvals(&filter, now).await?;
+    let approvals = found.approvals.into_iter().map(|approval| view(&desk, approval, &person, now)).collect();
+    Ok(Json(List { approvals, more: found.more }))
+}
+
+async fn show(
+    Caller(person): Caller,
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<View>, Error> {
+    let now = desk.clock.now();
+    let approval = desk.store.approval(&id, now).await?.ok_or(Error::UnknownApproval)?;
+    Ok(Json(view(&desk, approval, &person, now)))
+}
+
+async fn decide(
+    Caller(person): Caller,
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    JsonBody(given): JsonBody<Given>,
+) -> Result<Json<View>, Error> {
+    let approval = desk.decide(&id, &person, &given).await?;
+    Ok(Json(view(&desk, approval, &person, desk.clock.now())))
+}

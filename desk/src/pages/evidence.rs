@@ -1,0 +1,256 @@
+//! The ledger for auditors: search, one record, and what does not add up.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::response::Html;
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::words::{self, Piece};
+use super::{Frame, PageError, is_auditor, render};
+use crate::app::Desk;
+use crate::clock::parse_time;
+use crate::error::Error;
+use crate::evidence::hex;
+use crate::people::{Person, SignedIn};
+use crate::store::{Event, LineRow, Search};
+
+/// Lines a page.
+const PAGE: u32 = 50;
+/// Exchanges without an outcome are findings after this time, in milliseconds: longer than any hold.
+const UNFINISHED_MS: i64 = 10 * 60 * 1_000;
+
+pub(super) fn router() -> Router<Desk> {
+    Router::new()
+        .route("/evidence", get(search))
+        .route("/evidence/{position}", get(show))
+        .route("/findings", get(findings))
+}
+
+fn check(desk: &Desk, person: &Person) -> Result<(), Error> {
+    if is_auditor(desk, person) {
+        return Ok(());
+    }
+    Err(Error::Role { needed: desk.settings.auditor_roles.join(", "), have: person.roles_in_words() })
+}
+
+/// A line in the search's results.
+struct Row {
+    position: i64,
+    at: String,
+    at_words: String,
+    kind: String,
+    who: String,
+    what: String,
+    effect: String,
+    status: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Wanted {
+    person: String,
+    operation: String,
+    thread: String,
+    effect: String,
+    kind: String,
+    from: String,
+    to: String,
+    before: Option<i64>,
+}
+
+#[derive(Template)]
+#[template(path = "evidence.html")]
+struct EvidencePage {
+    frame: Frame,
+    wanted: Wanted,
+    rows: Vec<Row>,
+    size: i64,
+    /// The query of the next page.
+    next: Option<String>,
+    /// A date that could not be read.
+    wrong: Option<String>,
+    kinds: [&'static str; 4],
+    effects: [&'static str; 2],
+}
+
+async fn search(
+    State(desk): State<Desk>,
+    signed_in: SignedIn,
+    Query(wanted): Query<Wanted>,
+) -> Result<Html<String>, PageError> {
+    check(&desk, &signed_in.session.person)?;
+    let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let mut wrong = None;
+    let mut time = |text: &str, days: i64| {
+        let text = given(text)?;
+        let at = parse_time(&text);
+        if at.is_none() {
+            wrong = Some(format!("“{text}” is not a date such as 2026-11-22."));
+        }
+        at.map(|at| at + days * 86_400_000)
+    };
+    let search = Search {
+        from: time(&wanted.from, 0),
+        // People mean the whole day.
+        to: time(&wanted.to, 1),
+        person: given(&wanted.person),
+        operation: given(&wanted.operation),
+        thread: given(&wanted.thread),
+        exchange: None,
+        effect: given(&wanted.effect),
+        kind: given(&wanted.kind),
+        before: wanted.before,
+    };
+    let now = desk.clock.now();
+    let lines = desk.store.search(&search, PAGE).await?;
+    // Who reads evidence is evidence. What they searched for is not repeated: it may hold a person's name.
+    let detail = format!("{} lines shown", lines.len());
+    let event = Event {
+        person: Some(&signed_in.session.person),
+        detail: Some(&detail),
+        ..Event::new("evidence_read")
+    };
+    desk.store.record(&event, now).await?;
+    let next = (lines.len() == PAGE as usize).then(|| next_query(&wanted, lines.last())).flatten();
+    let page = EvidencePage {
+        frame: Frame::new(&desk, &signed_in.session, "Evidence", "evidence"),
+        rows: lines.iter().map(row).collect(),
+        size: desk.store.ledger_size().await?,
+        next,
+        wrong,
+        wanted,
+        kinds: ["admission", "outcome", "start", "desk"],
+        effects: ["allow", "deny"],
+    };
+    Ok(render(&page)?)
+}
+
+fn next_query(wanted: &Wanted, last: Option<&LineRow>) -> Option<String> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [
+        ("person", &wanted.person),
+        ("operation", &wanted.operation),
+        ("thread", &wanted.thread),
+        ("effect", &wanted.effect),
+        ("kind", &wanted.kind),
+        ("from", &wanted.from),
+        ("to", &wanted.to),
+    ] {
+        if !value.is_empty() {
+            query.append_pair(name, value);
+        }
+    }
+    query.append_pair("before", &last?.position.to_string());
+    Some(query.finish())
+}
+
+fn row(line: &LineRow) -> Row {
+    let record: Value = serde_json::from_slice(&line.line).unwrap_or_default();
+    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let at = text("/at");
+    let who = [text("/actor/name"), text("/actor/email"), text("/actor/subject")]
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or_default();
+    let operation = record
+        .pointer("/operations/0")
+        .and_then(|operation| serde_json::from_value(operation.clone()).ok())
+        .map(|operation| words::operation(&operation));
+    let what = operation.unwrap_or_else(|| {
+        let request = format!("{} {}", text("/request/method"), text("/request/path"));
+        match request.trim() {
+            "" => words::sentence(&text("/event").replace('_', " ")).trim_end_matches('.').to_owned(),
+            request => request.to_owned(),
+        }
+    });
+    Row {
+        position: line.position,
+        at_words: parse_time(&at).map(words::time).unwrap_or_default(),
+        at,
+        kind: text("/kind"),
+        who,
+        what,
+        effect: [text("/decision/effect"), text("/approval/decision")]
+            .into_iter()
+            .find(|effect| !effect.is_empty())
+            .unwrap_or_default(),
+        status: record.pointer("/response/status").map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "record.html")]
+struct RecordPage {
+    frame: Frame,
+    row: Row,
+    chain: String,
+    seq: i64,
+    hash: String,
+    received_words: String,
+    pieces: Vec<Piece>,
+    related: Vec<Row>,
+}
+
+async fn show(
+    State(desk): State<Desk>,
+    signed_in: SignedIn,
+    Path(position): Path<i64>,
+) -> Result<Html<String>, PageError> {
+    check(&desk, &signed_in.session.person)?;
+    let line = desk.store.line(position).await?.ok_or(Error::NotFound)?;
+    let record: Value = serde_json::from_slice(&line.line).unwrap_or_default();
+    let related = match record["exchange"].as_str() {
+        Some(exchange) => {
+            let search = Search { exchange: Some(exchange.to_owned()), ..Search::default() };
+            desk.store.search(&search, PAGE).await?
+        }
+        None => Vec::new(),
+    };
+    let detail = format!("record {position}");
+    let event = Event {
+        person: Some(&signed_in.session.person),
+        detail: Some(&detail),
+        ..Event::new("evidence_read")
+    };
+    desk.store.record(&event, desk.clock.now()).await?;
+    let page = RecordPage {
+        frame: Frame::new(&desk, &signed_in.session, format!("Record {position}"), "evidence"),
+        row: row(&line),
+        hash: hex(&line.hash),
+        received_words: words::time(line.received_at),
+        pieces: words::pieces(&words::pretty(&String::from_utf8_lossy(&line.line))),
+        related: related.iter().filter(|other| other.position != position).map(row).collect(),
+        chain: line.chain,
+        seq: line.seq,
+    };
+    Ok(render(&page)?)
+}
+
+#[derive(Template)]
+#[template(path = "findings.html")]
+struct FindingsPage {
+    frame: Frame,
+    contradictions: Vec<(String, String, i64, String)>,
+    gaps: Vec<crate::store::Gap>,
+    unfinished: Vec<(String, String)>,
+}
+
+async fn findings(State(desk): State<Desk>, signed_in: SignedIn) -> Result<Html<String>, PageError> {
+    check(&desk, &signed_in.session.person)?;
+    let now = desk.clock.now();
+    let contradictions = desk.store.findings(100).await?;
+    let unfinished = desk.store.unfinished(now - UNFINISHED_MS, 100).await?;
+    let page = FindingsPage {
+        frame: Frame::new(&desk, &signed_in.session, "Findings", "findings"),
+        contradictions: contradictions
+            .into_iter()
+            .map(|finding| (words::time(finding.found_at), finding.chain, finding.seq, finding.detail))
+            .collect(),
+        gaps: desk.store.gaps().await?,
+        unfinished: unfinished.into_iter().map(|(exchange, at)| (exchange, words::time(at))).collect(),
+    };
+    Ok(render(&page)?)
+}
