@@ -125,7 +125,7 @@ pub enum ActionConfig {
     Redact,
     /// Its last characters stay, the others become `*`.
     Mask {
-        /// How many characters stay.
+        /// How many letters and digits stay.
         keep: usize,
     },
     /// A keyed hash takes its place, so that equal values stay equal.

@@ -1,16 +1,42 @@
 //! One body on its way out: bytes in, masked bytes out.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::Media;
-use super::plan::Rules;
+use memchr::memchr;
 
-/// Rewrites one body. What comes out depends on the bytes alone, never on how they were split.
-#[derive(Debug)]
+use super::Media;
+use super::content::Content;
+use super::edits::{Spelling, Tape};
+use super::json::{Json, Stop};
+use super::lanes::Lanes;
+use super::rules::{Context, Counts, Rules};
+use super::sse::Sse;
+
+/// Rewrites one body.
+///
+/// Invariant: the output as a whole depends on the input as a whole, never on how it was split; and
+/// after every push it holds no byte of a masked value. Calls: [`push`](Self::push) for every chunk,
+/// then [`finish`](Self::finish) once. After a [`Cut`] every further call is cut, too.
 pub struct Masker {
-    _rules: Arc<Rules>,
-    media: Media,
-    counts: Vec<(Arc<str>, u64)>,
+    rules: Arc<Rules>,
+    counts: Counts,
+    body: Body,
+    cut: Option<Cut>,
+}
+
+enum Body {
+    Json { json: Box<Json>, held: Vec<u8> },
+    Ndjson { json: Box<Json>, held: Vec<u8> },
+    Text { content: Box<Content>, held: Vec<u8> },
+    Sse(Box<Sse>),
+    Refused(Cut),
+}
+
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masker").field("cut", &self.cut).finish_non_exhaustive()
+    }
 }
 
 /// Masking failed closed: nothing may be emitted after it.
@@ -20,30 +46,128 @@ pub struct Cut {
     pub why: &'static str,
 }
 
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
+impl std::error::Error for Cut {}
+
 impl Masker {
     pub(super) fn new(rules: Arc<Rules>, media: Media) -> Self {
-        Self { _rules: rules, media, counts: Vec::new() }
+        let held = Vec::new();
+        let body = match media {
+            Media::Json => Body::Json { json: Box::new(Json::body()), held },
+            Media::Ndjson => Body::Ndjson { json: Box::new(Json::body()), held },
+            Media::Text => Body::Text { content: Box::new(Content::text(Spelling::Plain)), held },
+            Media::Sse => Body::Sse(Box::default()),
+            Media::Bodiless => Body::Refused(Cut { why: "a body where none may be" }),
+            Media::Unmaskable(why) => Body::Refused(Cut { why }),
+        };
+        Self { rules, counts: Counts::default(), body, cut: None }
     }
 
     /// Takes the next bytes of the body and appends what may leave now.
-    pub fn push(&mut self, input: &[u8], _output: &mut Vec<u8>) -> Result<(), Cut> {
-        match self.media {
-            _ if input.is_empty() => Ok(()),
-            Media::Unmaskable(why) => Err(Cut { why }),
-            Media::Bodiless => Err(Cut { why: "a body where none may be" }),
-            Media::Json | Media::Sse | Media::Ndjson | Media::Text => {
-                Err(Cut { why: "no masker for this media type" })
-            }
-        }
+    pub fn push(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Cut> {
+        self.guard(|masker| if input.is_empty() { Ok(()) } else { masker.advance(input, output) })
     }
 
     /// The body has ended, or will never go on: appends what was still held.
-    pub fn finish(&mut self, _output: &mut Vec<u8>) -> Result<(), Cut> {
-        Ok(())
+    pub fn finish(&mut self, output: &mut Vec<u8>) -> Result<(), Cut> {
+        self.guard(|masker| masker.end(output))
     }
 
     /// How often each detector or field rule masked something so far.
     pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.counts.iter().map(|(name, count)| (name.as_ref(), *count))
+        self.counts.iter(&self.rules)
+    }
+
+    /// Bytes of memory that this body takes now: what is held back, and the state.
+    pub fn footprint(&self) -> usize {
+        size_of::<Self>()
+            + match &self.body {
+                Body::Json { json, held } | Body::Ndjson { json, held } => json.footprint() + held.capacity(),
+                Body::Text { content, held } => content.footprint() + held.capacity(),
+                Body::Sse(sse) => sse.footprint(),
+                Body::Refused(_) => 0,
+            }
+    }
+
+    fn guard(&mut self, act: impl FnOnce(&mut Self) -> Result<(), Stop>) -> Result<(), Cut> {
+        if let Some(cut) = self.cut {
+            return Err(cut);
+        }
+        act(self).map_err(|stop| {
+            let cut = stop.cut();
+            self.cut = Some(cut);
+            cut
+        })
+    }
+
+    fn advance(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Stop> {
+        let mut lanes = Lanes::default();
+        let held = match &mut self.body {
+            Body::Refused(cut) => return Err(Stop::Cut(*cut)),
+            Body::Sse(sse) => return sse.push(input, &self.rules, &mut self.counts, output),
+            Body::Json { json, held } => {
+                let mut tape = Tape::new(held, input, output);
+                json.push(input, &mut Context::new(&self.rules, &mut self.counts, &mut lanes), &mut tape)?;
+                tape.end();
+                held
+            }
+            Body::Text { content, held } => {
+                let mut context = Context::new(&self.rules, &mut self.counts, &mut lanes);
+                let mut tape = Tape::new(held, input, output);
+                content.plain(input, &mut context, &mut tape)?;
+                content.settle(&mut context, &mut tape)?;
+                tape.end();
+                held
+            }
+            Body::Ndjson { json, held } => {
+                let mut context = Context::new(&self.rules, &mut self.counts, &mut lanes);
+                let mut rest = input;
+                while let Some(end) = memchr(b'\n', rest) {
+                    let (line, tail) = rest.split_at(end);
+                    rest = tail.get(1..).unwrap_or_default();
+                    let mut tape = Tape::new(held, line, output);
+                    json.push(line, &mut context, &mut tape)?;
+                    json.finish(&mut context, &mut tape)?;
+                    tape.end();
+                    output.push(b'\n');
+                    **json = Json::body();
+                }
+                let mut tape = Tape::new(held, rest, output);
+                json.push(rest, &mut context, &mut tape)?;
+                tape.end();
+                held
+            }
+        };
+        // Escapes inside escapes inside escapes spell a short text with many bytes.
+        if held.len() > self.rules.shared.limits.held {
+            return Err(Stop::Cut(Cut { why: "more has to be held back than the policy allows" }));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, output: &mut Vec<u8>) -> Result<(), Stop> {
+        let mut lanes = Lanes::default();
+        let mut context = Context::new(&self.rules, &mut self.counts, &mut lanes);
+        match &mut self.body {
+            Body::Refused(_) => Ok(()),
+            Body::Sse(sse) => sse.finish(&self.rules, &mut self.counts, output),
+            Body::Json { json, held } | Body::Ndjson { json, held } => {
+                let mut tape = Tape::new(held, &[], output);
+                json.finish(&mut context, &mut tape)?;
+                tape.end();
+                Ok(())
+            }
+            Body::Text { content, held } => {
+                let mut tape = Tape::new(held, &[], output);
+                content.finish(&mut context, &mut tape)?;
+                tape.end();
+                Ok(())
+            }
+        }
     }
 }

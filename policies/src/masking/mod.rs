@@ -9,11 +9,21 @@
 //! end. After a [`Cut`] nothing more may be emitted.
 
 mod config;
+mod content;
 pub mod detectors;
+mod edits;
+mod escape;
+mod json;
+mod lanes;
 mod masker;
 mod media;
+mod path;
 mod plan;
+mod rules;
+mod sse;
+mod survey;
 pub mod text;
+mod token;
 
 pub use config::{
     ActionConfig, Config, CustomConfig, DetectorConfig, ExemptConfig, FieldConfig, KeyConfig, LimitsConfig,

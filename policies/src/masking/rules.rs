@@ -1,0 +1,222 @@
+//! The rules of one plan, and what a transducer asks of them while it works.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::config::Malformed;
+use super::detectors::{Action, DetectorId, Detectors};
+use super::edits::Edits;
+use super::json::Stop;
+use super::lanes::{Growth, Lane, LaneKey, Lanes};
+use super::path::{LONGEST_NAME, Paths, Places, Step};
+
+/// What takes the place of a text that is masked without being looked at.
+pub(super) const WITHHELD: &[u8] = b"[MASKED]";
+
+/// A rule on values by where they stand.
+#[derive(Debug, Clone)]
+pub(super) struct Field {
+    /// The path or key as written.
+    pub(super) name: Arc<str>,
+    /// What takes the value's place.
+    pub(super) action: Action,
+}
+
+/// What an exemption changes about a field rule.
+#[derive(Debug, Clone)]
+pub(super) enum Exemption {
+    /// Nothing is masked.
+    Pass,
+    /// Something else takes the value's place.
+    Instead(Action),
+}
+
+/// Bounds on what a stream may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Nesting of arrays and objects.
+    pub(super) depth: usize,
+    /// JSON inside strings inside JSON.
+    pub(super) embedded: usize,
+    /// Raw bytes held back in one stream.
+    pub(super) held: usize,
+    /// The largest event that is joined with its neighbours.
+    pub(super) event: usize,
+    /// Texts that grow at the same time.
+    pub(super) lanes: usize,
+}
+
+/// What all callers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) fields: Vec<Field>,
+    pub(super) paths: Paths,
+    /// Member names in lower case, each with its rule.
+    pub(super) keys: BTreeMap<Vec<u8>, usize>,
+    pub(super) malformed: Malformed,
+    pub(super) limits: Limits,
+}
+
+impl Shared {
+    /// The rule on a member name.
+    fn key(&self, name: &[u8]) -> Option<usize> {
+        if self.keys.is_empty() || name.len() > LONGEST_NAME {
+            return None;
+        }
+        if name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+            self.keys.get(lower_case(name).as_slice()).copied()
+        } else {
+            self.keys.get(name).copied()
+        }
+    }
+}
+
+/// A member name without its case.
+pub(super) fn lower_case(name: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(name).to_lowercase().into_bytes()
+}
+
+/// The rules that hold for one caller.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) shared: Arc<Shared>,
+    /// Without those that the caller is exempt from.
+    pub(super) detectors: Detectors,
+    /// What takes the place of a detector's finds for this caller, where it is not the detector's own action.
+    pub(super) instead: Vec<(DetectorId, Action)>,
+    /// By rule.
+    pub(super) exempt_fields: Vec<(usize, Exemption)>,
+}
+
+impl Rules {
+    fn field_exemption(&self, rule: usize) -> Option<&Exemption> {
+        self.exempt_fields.iter().find(|(exempt, _)| *exempt == rule).map(|(_, exemption)| exemption)
+    }
+}
+
+/// How often each detector and rule masked something.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    detectors: Vec<(DetectorId, u64)>,
+    fields: Vec<(usize, u64)>,
+}
+
+fn count<K: PartialEq>(counts: &mut Vec<(K, u64)>, key: K) {
+    match counts.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((key, 1)),
+    }
+}
+
+impl Counts {
+    /// Each name with its count.
+    pub(super) fn iter<'a>(&'a self, rules: &'a Rules) -> impl Iterator<Item = (&'a str, u64)> {
+        let detectors = self.detectors.iter().map(|(id, count)| (rules.detectors.name(*id), *count));
+        let fields = self.fields.iter().filter_map(|(rule, count)| {
+            rules.shared.fields.get(*rule).map(|field| (field.name.as_ref(), *count))
+        });
+        detectors.chain(fields)
+    }
+}
+
+/// The rules, and the parts of a stream's state that all of its texts share.
+pub(super) struct Context<'a> {
+    rules: &'a Rules,
+    counts: &'a mut Counts,
+    lanes: &'a mut Lanes,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(rules: &'a Rules, counts: &'a mut Counts, lanes: &'a mut Lanes) -> Self {
+        Self { rules, counts, lanes }
+    }
+
+    pub(super) fn detectors(&self) -> &'a Detectors {
+        &self.rules.detectors
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.rules.shared.limits
+    }
+
+    /// Whether malformed JSON cuts the stream.
+    pub(super) fn is_strict(&self) -> bool {
+        self.rules.shared.malformed == Malformed::Block
+    }
+
+    /// Writes what takes the place of a find, and counts it. `None`: a value not at hand as a whole.
+    pub(super) fn render(&mut self, detector: DetectorId, text: Option<&[u8]>, out: &mut Vec<u8>) {
+        count(&mut self.counts.detectors, detector);
+        let instead =
+            self.rules.instead.iter().find(|(exempt, _)| *exempt == detector).map(|(_, action)| action);
+        match (instead, text) {
+            (Some(action), Some(text)) => action.render(text, out),
+            (Some(action), None) => action.render_open(out),
+            (None, Some(text)) => self.rules.detectors.render(detector, text, out),
+            (None, None) => self.rules.detectors.render_open(detector, out),
+        }
+    }
+
+    /// Writes what takes the place of a value that a rule masks, and counts it.
+    pub(super) fn render_field(&mut self, rule: usize, value: Option<&[u8]>, out: &mut Vec<u8>) {
+        count(&mut self.counts.fields, rule);
+        let own = self.rules.shared.fields.get(rule).map(|field| &field.action);
+        let action = match self.rules.field_exemption(rule) {
+            Some(Exemption::Instead(action)) => Some(action),
+            _ => own,
+        };
+        match (action, value) {
+            (Some(action), Some(value)) => action.render(value, out),
+            (Some(action), None) => action.render_open(out),
+            (None, _) => out.extend_from_slice(WITHHELD),
+        }
+    }
+
+    fn holds(&self, rule: Option<usize>) -> Option<usize> {
+        rule.filter(|rule| !matches!(self.rules.field_exemption(*rule), Some(Exemption::Pass)))
+    }
+
+    /// Where the paths stand at a document, and the rule that holds for it as a whole.
+    pub(super) fn root(&self) -> (Places, Option<usize>) {
+        let (places, rule) = self.rules.shared.paths.root();
+        (places, self.holds(rule))
+    }
+
+    /// One step down from a value.
+    pub(super) fn step(&self, from: Places, step: Step<'_>) -> (Places, Option<usize>) {
+        if from == 0 {
+            return (0, None);
+        }
+        let (places, rule) = self.rules.shared.paths.step(from, step);
+        (places, self.holds(rule))
+    }
+
+    /// One step down to a member: its name counts by itself, too.
+    pub(super) fn member(&self, from: Places, name: &[u8]) -> (Places, Option<usize>) {
+        let (places, rule) = self.step(from, Step::Name(name));
+        (places, rule.or_else(|| self.holds(self.rules.shared.key(name))))
+    }
+
+    /// How the string of this ordinal relates to other events.
+    pub(super) fn growth(&self, ordinal: usize) -> Growth {
+        self.lanes.growth(ordinal)
+    }
+
+    /// Takes the lane that the string of this ordinal continues.
+    pub(super) fn take_lane(
+        &mut self,
+        ordinal: usize,
+        key: LaneKey,
+        label: &[u8],
+        level: usize,
+    ) -> Box<Lane> {
+        self.lanes.take(ordinal, key, label, level)
+    }
+
+    /// Gives a lane back at the end of its string.
+    pub(super) fn return_lane(&mut self, mut lane: Box<Lane>, here: &mut dyn Edits) -> Result<(), Stop> {
+        lane.with_content(self, here, |content, context, edits| content.settle(context, edits))?;
+        self.lanes.put_back(lane, here);
+        Ok(())
+    }
+}

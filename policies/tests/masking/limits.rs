@@ -1,0 +1,58 @@
+//! Bounds: nesting, memory, and that reaching them fails closed.
+
+use graphwarden_policies::masking::Media;
+use serde_json::json;
+
+use crate::split::{in_chunks, plan};
+
+#[test]
+fn nesting_beyond_the_limit_is_cut() {
+    let plan = plan(json!({"limits": {"depth": 3}}));
+    assert!(in_chunks(&plan, Media::Json, [b"[[[1]]]".as_slice()], |_| ()).is_ok());
+    let cut = in_chunks(&plan, Media::Json, [b"[[[[1]]]]".as_slice()], |_| ()).expect_err("too deep");
+    assert!(cut.why.contains("deeper"), "{cut}");
+}
+
+#[test]
+fn adversarial_bodies_take_constant_memory() {
+    let plan = plan(json!({}));
+    let forever = |unit: &str| unit.repeat(4096 / unit.len());
+    for (prefix, unit) in [
+        ("\"", "1"),
+        ("\"", "a@"),
+        ("\"", "\\u0041"),
+        ("\"", "\\u0031"),
+        ("\"", "\\\""),
+        ("\"", "\\ud83d"),
+        ("\"", "{\\\""),
+        ("\"{\\\"a\\\":\\\"", "\\\\\\\\u0031"),
+        ("", "1"),
+        ("", "a"),
+        ("", " "),
+        ("1", " "),
+        ("[", "1,"),
+        ("{\"", "a"),
+        ("{\"", "\\u0031"),
+        ("[\"", "a\",\"b\",\""),
+    ] {
+        for (media, before) in [
+            (Media::Json, ""),
+            (Media::Sse, "data: "),
+            (Media::Sse, ""),
+            (Media::Ndjson, ""),
+            (Media::Text, ""),
+        ] {
+            let mut masker = plan.open(media);
+            let mut output = Vec::new();
+            let mut most = 0;
+            masker.push(before.as_bytes(), &mut output).expect("no cut");
+            masker.push(prefix.as_bytes(), &mut output).expect("no cut");
+            for _ in 0..24 {
+                output.clear();
+                masker.push(forever(unit).as_bytes(), &mut output).expect("no cut");
+                most = most.max(masker.footprint());
+            }
+            assert!(most < 160 << 10, "{media:?} {prefix}{unit}…: {most} bytes");
+        }
+    }
+}
