@@ -6,6 +6,8 @@
 //! answer:   1 verified (bool)
 //! ```
 
+use crate::protobuf::{Field, fields, put_varint};
+
 /// The question, ready to send.
 pub(crate) fn question(hash: &str, spki_der: &[u8], signature: &[u8], message: &[u8]) -> Vec<u8> {
     let fields = [hash.as_bytes(), spki_der, signature, message];
@@ -21,52 +23,16 @@ pub(crate) fn question(hash: &str, spki_der: &[u8], signature: &[u8], message: &
 }
 
 /// Whether the answer says yes. A field that is absent is false; what cannot be read is no yes.
-pub(crate) fn says_verified(mut wire: &[u8]) -> bool {
+pub(crate) fn says_verified(wire: &[u8]) -> bool {
     let mut verified = false;
-    while !wire.is_empty() {
-        let Some(tag) = take_varint(&mut wire) else { return false };
-        match (tag >> 3, tag & 7) {
-            (1, 0) => match take_varint(&mut wire) {
-                Some(value) => verified = value == 1,
-                None => return false,
-            },
-            (_, 0) => {
-                if take_varint(&mut wire).is_none() {
-                    return false;
-                }
-            }
-            (_, 2) => {
-                let length = take_varint(&mut wire).and_then(|length| usize::try_from(length).ok());
-                match length.and_then(|length| wire.get(length..)) {
-                    Some(rest) => wire = rest,
-                    None => return false,
-                }
-            }
-            _ => return false,
+    for field in fields(wire) {
+        match field {
+            Some((1, Field::Varint(value))) => verified = value == 1,
+            Some(_) => {}
+            None => return false,
         }
     }
     verified
-}
-
-fn put_varint(wire: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        wire.push((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    wire.push(value as u8);
-}
-
-fn take_varint(wire: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = wire.split_first()?;
-        *wire = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::shared::Shared;
 use super::stream::StreamHost;
 use super::wire;
+use crate::document;
 use crate::exchange::{CallReply, Moment};
 use crate::root::Core;
 
@@ -65,6 +66,7 @@ impl RootContext for RootHost {
             wire::log(LogLevel::Critical, "the policy could not be read");
             return false;
         };
+        let document = document::to_json(document);
         // Envoy passes `vm_config.environment_variables` in as the environment of WASI.
         let environment = |name: &str| std::env::var(name).ok();
         let (seed, _) = Uuid::new_v4().as_u64_pair();
