@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod export;
 mod serve;
+mod token;
 
 /// What the user typed.
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ pub enum Command {
     Serve(Box<serve::Args>),
     /// Write the evidence of a range of dates
     Export(export::Args),
+    /// Say who a token makes its bearer, or why it is refused
+    Token(token::Args),
 }
 
 impl Command {
@@ -37,6 +40,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(*args),
             Self::Export(args) => export::run(args),
+            Self::Token(args) => token::run(args),
         }
     }
 }
