@@ -1,0 +1,250 @@
+//! Did someone agree: requests that wait for a person, and what else can come of the waiting.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use graphwarden_e2e::{Gate, THREAD, billing, expect_masked, expect_refusal, reason};
+use graphwarden_stand::{Act, Answer, EnvoySetup, Person, Reply, Site, Upstream, run, wait_until};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(10);
+
+async fn upstream() -> Result<Upstream> {
+    Upstream::start(|_| Reply::json(200, &json!({"receipt": {"amount": 12}}))).await
+}
+
+/// The rule about `billing` with a shorter hold.
+fn hold(setup: &mut EnvoySetup, time: &str) {
+    for rule in setup.policy["access"]["rules"].as_array_mut().into_iter().flatten() {
+        if let Some(approval) = rule.pointer_mut("/then/approval") {
+            approval["hold"] = json!(time);
+        }
+    }
+}
+
+/// Sends a run of `billing` in the background, as the engineer.
+fn ask(gate: &Gate, amount: u64) -> tokio::task::JoinHandle<Result<Answer>> {
+    let (request, port) = (billing(amount).bearer(&gate.token(Person::Engineer)), gate.port());
+    tokio::spawn(async move { request.send(port).await })
+}
+
+/// The id of the one approval that waits.
+async fn waiting(gate: &Gate) -> Result<(String, Value)> {
+    let approval = gate.desk.wait_for_approval(&gate.token(Person::Manager), SOON).await?;
+    let id = approval["id"].as_str().context("an approval without an id")?.to_owned();
+    Ok((id, approval))
+}
+
+#[test]
+fn a_held_request_goes_on_once_a_manager_agrees() {
+    run("approved", async |site: &Site| {
+        let upstream = upstream().await?;
+        let gate = Gate::before(site, upstream.port()).await?;
+        let asked = ask(&gate, 12);
+        let (id, approval) = waiting(&gate).await?;
+        ensure!(upstream.seen().is_empty(), "it was forwarded before anyone agreed");
+        ensure!(approval["requester"]["subject"] == "u-eli", "{approval}");
+
+        // The one who asks may not agree, nor may someone without the role.
+        for person in [Person::Engineer, Person::Analyst] {
+            let (status, body) = gate.desk.decide(&gate.token(person), &id, "approve", "").await?;
+            ensure!(status == 403, "{person:?}: {status} {body}");
+        }
+        ensure!(upstream.seen().is_empty(), "it was forwarded on the wrong person's word");
+        let (status, body) =
+            gate.desk.decide(&gate.token(Person::Manager), &id, "approve", "go ahead").await?;
+        ensure!(status == 200, "{status} {body}");
+
+        let answer = asked.await??;
+        answer.expect_status(200)?;
+        let seen = upstream.seen();
+        ensure!(seen.len() == 1, "{seen:?}");
+        ensure!(serde_json::from_slice::<Value>(&seen[0].body)?["input"]["amount"] == 12, "the body changed");
+
+        // The approval is spent: the same again asks anew.
+        let again = ask(&gate, 12);
+        let (second, _) = waiting(&gate).await?;
+        ensure!(second != id, "an approval counted twice");
+        again.abort();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_denied_request_is_never_forwarded() {
+    run("denied", async |site: &Site| {
+        let upstream = upstream().await?;
+        let gate = Gate::before(site, upstream.port()).await?;
+        let asked = ask(&gate, 13);
+        let (id, _) = waiting(&gate).await?;
+        let (status, body) =
+            gate.desk.decide(&gate.token(Person::Manager), &id, "deny", "not this month").await?;
+        ensure!(status == 200, "{status} {body}");
+        expect_refusal(&asked.await??, 403, "approval_denied")?;
+        ensure!(upstream.seen().is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_hold_ends_with_the_approvals_address_and_the_same_request_meets_it_again() {
+    run("timed_out", async |site: &Site| {
+        let upstream = upstream().await?;
+        let gate = Gate::with(site, upstream.port(), |setup| hold(setup, "2s")).await?;
+        let started = Instant::now();
+        let answer = ask(&gate, 14).await??;
+        expect_refusal(&answer, 403, "approval_pending")?;
+        ensure!(started.elapsed() < SOON, "the hold took {:?}", started.elapsed());
+        let body = answer.json()?;
+        let id = body["approval"]["id"].as_str().context("no id")?.to_owned();
+        ensure!(body["approval"]["url"].as_str().is_some_and(|url| url.contains(&id)), "{body}");
+        ensure!(upstream.seen().is_empty());
+
+        let (status, body) = gate.desk.decide(&gate.token(Person::Manager), &id, "approve", "").await?;
+        ensure!(status == 200, "{status} {body}");
+        // Other bytes are another request.
+        let other = ask(&gate, 15).await??;
+        expect_refusal(&other, 403, "approval_pending")?;
+        ask(&gate, 14).await??.expect_status(200)?;
+        ensure!(upstream.seen().len() == 1, "{:?}", upstream.seen());
+        Ok(())
+    });
+}
+
+#[test]
+fn an_approval_is_withdrawn_when_its_client_leaves() {
+    run("client_leaves", async |site: &Site| {
+        let upstream = upstream().await?;
+        let gate = Gate::before(site, upstream.port()).await?;
+        let conversation = billing(16).bearer(&gate.token(Person::Engineer)).open(gate.port()).await?;
+        waiting(&gate).await?;
+        drop(conversation);
+        let manager = gate.token(Person::Manager);
+        wait_until("the approval's end", SOON, async || {
+            gate.desk.open_approvals(&manager).await.is_ok_and(|open| open.is_empty())
+        })
+        .await?;
+        ensure!(upstream.seen().is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn the_approver_sees_the_masked_payload_only() {
+    run("preview", async |site: &Site| {
+        let upstream = upstream().await?;
+        let gate = Gate::before(site, upstream.port()).await?;
+        let body = json!({"assistant_id": "billing", "input": {"note": "for zoe.obrien@example.com, 078-05-1120", "amount": 5}});
+        let request = graphwarden_stand::Ask::post(&format!("/threads/{THREAD}/runs/wait"), &body)
+            .bearer(&gate.token(Person::Engineer));
+        let conversation = request.open(gate.port()).await?;
+        let (_, approval) = waiting(&gate).await?;
+        let preview = approval["preview"].to_string();
+        ensure!(preview.contains("amount"), "{approval}");
+        expect_masked("the preview", &approval.to_string())?;
+        drop(conversation);
+        Ok(())
+    });
+}
+
+#[test]
+fn neither_setting_of_early_stops_lets_a_held_request_through() {
+    run("approval_stop_setting", async |site: &Site| {
+        for allow_stop in [true, false] {
+            // Answers at once, so that it would win any race.
+            let upstream = upstream().await?;
+            let gate = Gate::with(site, upstream.port(), |setup| {
+                setup.allow_stop = allow_stop;
+                hold(setup, "2s");
+                setup.policy["limits"] = json!({"body_wait": "1s"});
+            })
+            .await?;
+            let answer = ask(&gate, 17).await??;
+            let code = if allow_stop { (403, "approval_pending") } else { (500, "body_not_seen") };
+            expect_refusal(&answer, code.0, code.1)?;
+            ensure!(
+                upstream.seen().is_empty(),
+                "forwarded with allow_on_headers_stop_iteration: {allow_stop}"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn no_answer_from_the_approval_service_means_no() {
+    run("no_service", async |site: &Site| {
+        let upstream = upstream().await?;
+        // Evidence goes to the real desk; only the approval service is what the test makes of it.
+        let service = Upstream::start(|seen| {
+            let body: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
+            let approved = json!({"id": "a-1", "status": "approved", "decisions": []});
+            match body.pointer("/preview/body").and_then(Value::as_str).unwrap_or_default() {
+                text if text.contains("9001") => vec![Act::Wait(Duration::from_secs(60))],
+                text if text.contains("9002") => Reply::whole(200, &[], b"approved"),
+                text if text.contains("9003") => Reply::json(500, &approved),
+                text if text.contains("9004") => Reply::json(200, &json!({"status": "APPROVED"})),
+                text if text.contains("9005") => Reply::json(202, &approved),
+                text if text.contains("9006") => {
+                    Reply::whole(200, &[], br#"{"id":"a-1","status":"approved""#)
+                }
+                text if text.contains("9007") => vec![Act::Reset],
+                text if text.contains("9008") => Reply::json(200, &approved),
+                _ => Reply::json(404, &json!({})),
+            }
+        })
+        .await?;
+        // The issuer's cluster leads to the service, so its keys go into the policy.
+        let issuer = graphwarden_stand::Issuer::start().await?;
+        let desk = graphwarden_stand::Desk::start(site, issuer.url()).await?;
+        let mut setup = EnvoySetup::new(
+            graphwarden_stand::standard_policy(&issuer)?,
+            upstream.port(),
+            desk.port(),
+            service.port(),
+        );
+        setup.policy["identity"]["issuers"][0]["keys"] = json!({"inline": issuer.jwks()});
+        setup.policy["approvals"]["cluster"] = json!("idp");
+        setup.policy["approvals"]["timeout"] = json!("1s");
+        hold(&mut setup, "3s");
+        let envoy = graphwarden_stand::Envoy::start(site, &setup).await?;
+        let token = issuer.token(Person::Engineer);
+        for amount in 9001..=9007 {
+            let answer = billing(amount).bearer(&token).send(envoy.port()).await?;
+            ensure!(
+                answer.status == 503 && reason(&answer) == "approval_unavailable"
+                    || answer.status == 403 && reason(&answer) == "approval_pending",
+                "{amount}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+        ensure!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+        // The same service saying yes as the contract has it: what was refused above was its doing.
+        billing(9008).bearer(&token).send(envoy.port()).await?.expect_status(200)?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_desk_that_is_down_lets_nothing_through() {
+    run("desk_down", async |site: &Site| {
+        let upstream = upstream().await?;
+        let mut gate = Gate::with(site, upstream.port(), |setup| hold(setup, "3s")).await?;
+        gate.desk.kill();
+        let answer = ask(&gate, 18).await??;
+        ensure!(answer.status == 503, "{} {}", answer.status, answer.text());
+        ensure!(
+            ["approval_unavailable", "evidence_unavailable"].contains(&reason(&answer).as_str()),
+            "{}",
+            answer.text()
+        );
+        ensure!(upstream.seen().is_empty());
+        gate.desk.resume().await?;
+        let asked = ask(&gate, 18);
+        let (id, _) = waiting(&gate).await?;
+        gate.desk.decide(&gate.token(Person::Manager), &id, "approve", "").await?;
+        asked.await??.expect_status(200)?;
+        Ok(())
+    });
+}
