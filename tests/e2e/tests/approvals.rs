@@ -178,7 +178,11 @@ fn no_answer_from_the_approval_service_means_no() {
         // Evidence goes to the real desk; only the approval service is what the test makes of it.
         let service = Upstream::start(|seen| {
             let body: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
-            let approved = json!({"id": "a-1", "status": "approved", "decisions": []});
+            let manager = json!({"issuer": "https://idp.example", "subject": "u-mia", "name": "Mia", "email": "mia@corp.example"});
+            let approved = json!({
+                "id": "a-1", "status": "approved", "url": "http://desk.example/approvals/a-1",
+                "decisions": [{"approver": manager, "decision": "approve", "at": "2026-11-22T10:15:30Z", "comment": ""}],
+            });
             match body.pointer("/preview/body").and_then(Value::as_str).unwrap_or_default() {
                 text if text.contains("9001") => vec![Act::Wait(Duration::from_secs(60))],
                 text if text.contains("9002") => Reply::whole(200, &[], b"approved"),

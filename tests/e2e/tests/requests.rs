@@ -55,7 +55,7 @@ fn what_is_not_known_is_denied() {
             ("GET", "/internal/debug/thread/1"),
             ("POST", "/deploy"),
             ("GET", "/ui/support_agent"),
-            ("BREW", "/threads"),
+            ("PUT", "/threads"),
             ("DELETE", "/threads"),
         ] {
             let ask = Ask::new(method, path).body(if method == "GET" { "" } else { "{}" });

@@ -28,6 +28,10 @@ fn only_a_valid_token_of_the_issuer_for_this_audience_passes() {
         };
         let now = unix_now();
         let cut = gate.issuer.sign(&good);
+        // One character in the middle of the signature is another one.
+        let mut bent = cut.clone().into_bytes();
+        let middle = bent.len() - 40;
+        bent[middle] = if bent[middle] == b'A' { b'B' } else { b'A' };
         let tokens = [
             ("expired", gate.issuer.sign(&changed(json!({"exp": now - 120}))), "token_expired"),
             ("not yet valid", gate.issuer.sign(&changed(json!({"nbf": now + 600}))), "token_not_yet_valid"),
@@ -41,7 +45,8 @@ fn only_a_valid_token_of_the_issuer_for_this_audience_passes() {
             ("alg none", gate.issuer.unsigned(&good), "token_algorithm"),
             ("public key as secret", gate.issuer.confused(&good)?, "token_algorithm"),
             ("another's signature", gate.issuer.forged(&good), "token_signature"),
-            ("cut off", cut[..cut.len() - 8].to_owned(), "token_signature"),
+            ("a bent signature", String::from_utf8(bent)?, "token_signature"),
+            ("no signature", cut[..=cut.rfind('.').unwrap_or(0)].to_owned(), "token_malformed"),
             ("garbage", "not-a-token".to_owned(), "token_malformed"),
             ("garbage with dots", "a.b.c".to_owned(), "token_malformed"),
         ];
