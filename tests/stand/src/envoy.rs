@@ -98,7 +98,7 @@ impl Envoy {
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
         let mut part = Part::start(name, site.folder(), &command)?;
         let url = format!("http://127.0.0.1:{}/ready", admin.number());
-        part.ready(Duration::from_secs(60), async || match reqwest::get(&url).await {
+        part.ready(Duration::from_secs(120), async || match reqwest::get(&url).await {
             Ok(answer) => answer.status().is_success(),
             Err(_) => false,
         })
@@ -118,7 +118,7 @@ impl Envoy {
         let mut command = command(site)?;
         command.arg("-c").arg(path).args(["--mode", "validate", "--log-level", "info"]);
         let mut part = Part::start("validate", site.folder(), &command)?;
-        let status = part.exit(Duration::from_secs(60)).await?;
+        let status = part.exit(Duration::from_secs(120)).await?;
         if !status.success() {
             bail!("envoy --mode validate: {status}\n{}", part.log_text());
         }
