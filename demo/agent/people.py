@@ -1,8 +1,9 @@
 """The customers that the demo agent knows. Every one of them is invented.
 
-The values are shaped like personal data so that the gate has something to mask:
-social security numbers from the range that was never issued for people, payment
-card numbers that card networks publish for tests, addresses at example.com.
+The values are shaped like personal data so that the gate has something to mask: the
+two social security numbers that were printed in advertisements and withdrawn for it,
+card numbers that card networks publish for tests, telephone numbers and addresses
+that are reserved for examples.
 """
 
 CUSTOMERS = {

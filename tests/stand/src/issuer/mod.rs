@@ -22,6 +22,9 @@ pub use people::{Person, claims_for, unix_now};
 /// The audience that LangGraph's callers are given tokens for.
 const AUDIENCE: &str = "langgraph";
 
+/// The desk's client id: people's tokens are good for the desk's API too.
+const DESK: &str = "graphwarden-desk";
+
 /// What the pages and the tests share.
 #[derive(Debug)]
 struct State {
@@ -104,10 +107,12 @@ impl Issuer {
         self.keys(Keys::rotate);
     }
 
-    /// A good token of this person, valid for an hour.
+    /// A good token of this person, for LangGraph and for the desk, valid for an hour.
     #[must_use]
     pub fn token(&self, person: Person) -> String {
-        self.sign(&claims_for(person, self.url(), AUDIENCE))
+        let mut claims = claims_for(person, self.url(), AUDIENCE);
+        claims["aud"] = json!([AUDIENCE, DESK]);
+        self.sign(&claims)
     }
 
     /// Any claims at all, signed with the current ES256 key.
