@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use futures::TryStreamExt;
 use graphwarden_policies::evidence::{Chain, Kind, Record};
 use serde_json::json;
 
@@ -24,10 +23,6 @@ fn batch(lines: &[Vec<u8>]) -> Vec<u8> {
     lines.join(&b'\n')
 }
 
-async fn ledger(room: &Room) -> Vec<Vec<u8>> {
-    room.desk.store.lines(i64::MIN, i64::MAX).try_collect().await.unwrap()
-}
-
 #[tokio::test]
 async fn lines_come_out_byte_for_byte_in_order_of_arrival() {
     let room = Room::open().await;
@@ -35,7 +30,7 @@ async fn lines_come_out_byte_for_byte_in_order_of_arrival() {
     assert_eq!(room.hand_in(batch(&one[..2])).await.json(), json!({"accepted": 2, "duplicates": 0}));
     assert_eq!(room.hand_in(batch(&two)).await.json(), json!({"accepted": 2, "duplicates": 0}));
     assert_eq!(room.hand_in(batch(&one[2..])).await.json(), json!({"accepted": 1, "duplicates": 0}));
-    assert_eq!(ledger(&room).await, [&one[0], &one[1], &two[0], &two[1], &one[2]].map(Clone::clone));
+    assert_eq!(room.ledger().await, [&one[0], &one[1], &two[0], &two[1], &one[2]].map(Clone::clone));
 }
 
 #[tokio::test]
@@ -45,7 +40,7 @@ async fn a_batch_that_comes_again_is_acknowledged_and_not_doubled() {
     room.hand_in(batch(&lines[..60])).await;
     assert_eq!(room.hand_in(batch(&lines[40..])).await.json(), json!({"accepted": 40, "duplicates": 20}));
     assert_eq!(room.hand_in(batch(&lines)).await.json(), json!({"accepted": 0, "duplicates": 100}));
-    assert_eq!(ledger(&room).await, lines);
+    assert_eq!(room.ledger().await, lines);
 }
 
 #[tokio::test]
@@ -59,7 +54,7 @@ async fn lines_that_overtake_each_other_are_taken_and_the_gap_is_shown_until_it_
     room.hand_in(batch(&lines[2..3])).await;
     room.hand_in(batch(&lines[1..2])).await;
     assert!(room.desk.store.gaps().await.unwrap().is_empty());
-    assert_eq!(ledger(&room).await.len(), 4);
+    assert_eq!(room.ledger().await.len(), 4);
 }
 
 #[tokio::test]
@@ -72,7 +67,7 @@ async fn a_fork_is_refused_whole_and_kept_as_a_finding() {
     let fresh = lines("two", 1);
     let reply = room.hand_in(batch(&[fresh[0].clone(), forged])).await;
     assert_eq!((reply.status, reply.reason().as_str()), (StatusCode::CONFLICT, "chain_contradiction"));
-    assert_eq!(ledger(&room).await, mine, "nothing of the batch was taken");
+    assert_eq!(room.ledger().await, mine, "nothing of the batch was taken");
     let findings = room.desk.store.findings(10).await.unwrap();
     assert_eq!((findings[0].chain.as_str(), findings[0].seq), ("one", 0));
     assert_eq!(room.hand_in(batch(&fresh)).await.status, StatusCode::OK, "the chain beside it goes on");
@@ -132,7 +127,7 @@ async fn malformed_lines_are_refused_by_number_and_without_their_text() {
         assert!(reply.text.contains("line 2") && !reply.text.contains("secret"), "{}", reply.text);
     }
     assert_eq!(room.hand_in("").await.reason(), "malformed");
-    assert!(ledger(&room).await.is_empty());
+    assert!(room.ledger().await.is_empty());
 }
 
 #[tokio::test]
@@ -162,7 +157,7 @@ async fn batches_that_come_together_are_all_taken() {
     let batches: Vec<Vec<u8>> = (0..50).map(|index| batch(&lines(&format!("c{index}"), 20))).collect();
     let replies = futures::future::join_all(batches.into_iter().map(|batch| room.hand_in(batch))).await;
     assert!(replies.iter().all(|reply| reply.json() == json!({"accepted": 20, "duplicates": 0})));
-    assert_eq!(ledger(&room).await.len(), 1_000);
+    assert_eq!(room.ledger().await.len(), 1_000);
 }
 
 #[tokio::test]
@@ -211,7 +206,7 @@ async fn what_people_do_is_written_into_the_desks_own_chain() {
     let id = room.ask(&ask("x1")).await.json()["id"].as_str().unwrap().to_owned();
     room.decide(&id, &person("eve", &[]), "approve").await.unwrap_err();
     room.decide(&id, &person("max", &["manager"]), "approve").await.unwrap();
-    let all = ledger(&room).await;
+    let all = room.ledger().await;
     let mut succession = None;
     let mut events = Vec::new();
     for line in &all {

@@ -11,6 +11,7 @@ use graphwarden::clock::Clock;
 use graphwarden::people::Person;
 use graphwarden::settings::{Raw, Settings};
 use graphwarden::store::Store;
+use graphwarden_stand::Issuer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -52,17 +53,27 @@ impl Reply {
 
 impl Room {
     pub(crate) async fn open() -> Self {
-        Self::with(Raw::default()).await
+        Self::with(Raw::default(), Clock::standing_at(NOON)).await
     }
 
-    pub(crate) async fn with(raw: Raw) -> Self {
+    /// A desk whose people come from `issuer`, whose tokens carry the real time.
+    pub(crate) async fn with_people(issuer: &Issuer) -> Self {
+        let raw = Raw {
+            issuer: Some(issuer.url().to_owned()),
+            audiences: vec![issuer.audience().to_owned()],
+            ..Raw::default()
+        };
+        let now = i64::try_from(graphwarden_stand::unix_now()).unwrap() * 1_000;
+        Self::with(raw, Clock::standing_at(now)).await
+    }
+
+    pub(crate) async fn with(raw: Raw, clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("desk.db");
         let raw = Raw { database: Some(database.display().to_string()), ..raw };
         let settings =
             Settings::resolve(raw, &|name| (name == "GRAPHWARDEN_TOKEN").then(|| TOKEN.to_owned())).unwrap();
         let store = Store::open(&database, true).await.unwrap();
-        let clock = Clock::standing_at(NOON);
         let desk = Desk::new(settings, store, clock.clone()).unwrap();
         Self { app: app(desk.clone()), desk, clock, database, _directory: directory }
     }
@@ -106,6 +117,36 @@ impl Room {
             .header("authorization", format!("Bearer {TOKEN}"))
             .header("content-type", "application/x-ndjson")
             .body(batch.into())
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// Every line of the ledger.
+    pub(crate) async fn ledger(&self) -> Vec<Vec<u8>> {
+        use futures::TryStreamExt;
+        self.desk.store.lines(i64::MIN, i64::MAX).try_collect().await.unwrap()
+    }
+
+    /// The events of the desk's own chain, in order, with their reasons.
+    pub(crate) async fn events(&self) -> Vec<(String, Option<String>)> {
+        let lines = self.ledger().await;
+        let entries = lines.iter().map(|line| serde_json::from_slice::<Value>(line).unwrap());
+        entries
+            .filter(|entry| entry["kind"] == "desk")
+            .map(|entry| {
+                (entry["event"].as_str().unwrap().to_owned(), entry["reason"].as_str().map(str::to_owned))
+            })
+            .collect()
+    }
+
+    /// Calls the people's API with a token.
+    pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
             .unwrap();
         self.send(request).await
     }
