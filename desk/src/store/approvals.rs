@@ -192,12 +192,19 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(current) = current else { return Err(Error::UnknownApproval) };
+        let approval = settled(&mut tx, &current, now).await?;
+        // What was answered for good stays answered: only an exchange that still waits can withdraw.
+        let waits = approval.status == Status::Pending
+            || (approval.status == Status::Approved && approval.claimed_by.as_deref() != Some(exchange));
+        if !waits {
+            tx.commit().await?;
+            return Ok(false);
+        }
         sqlx::query("UPDATE exchanges SET withdrawn_at = ? WHERE exchange = ? AND withdrawn_at IS NULL")
             .bind(now)
             .bind(exchange)
             .execute(&mut *tx)
             .await?;
-        let approval = settled(&mut tx, &current, now).await?;
         let others: i64 =
             sqlx::query_scalar("SELECT count(*) FROM exchanges WHERE approval = ? AND withdrawn_at IS NULL")
                 .bind(&current)

@@ -273,6 +273,20 @@ async fn a_grant_survives_the_withdrawal_of_the_exchange_that_waited_for_it() {
     assert_eq!(room.ask(&ask("x2")).await.json()["status"], "approved");
 }
 
+/// Found by `interleavings`: the answer changed from `approved` or `denied` to `cancelled`.
+#[tokio::test]
+async fn withdrawing_after_the_final_answer_changes_nothing() {
+    let room = Room::open().await;
+    for (word, status) in [("approve", "approved"), ("deny", "denied")] {
+        let request = ask(word);
+        let id = room.ask(&request).await.json()["id"].as_str().unwrap().to_owned();
+        room.decide(&id, &person("max", &["manager"]), word).await.unwrap();
+        assert_eq!(status_of(&room, &request).await, status);
+        assert_eq!(room.withdraw(&id, word).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(status_of(&room, &request).await, status);
+    }
+}
+
 #[tokio::test]
 async fn withdrawing_what_is_not_there_is_a_problem() {
     let room = Room::open().await;
