@@ -36,6 +36,8 @@ mod gate;
 mod inbound;
 mod refusal;
 mod states;
+#[cfg(test)]
+mod tests;
 
 pub use approval::open_approval;
 pub use event::{Author, CallReply, Departure, Edit, Effect, Event, Flow, Metric, Pairs, Reaction, Reply};
@@ -72,6 +74,28 @@ enum State {
     Cut(Cut),
     Finished(Finished),
     Closed,
+}
+
+#[cfg(test)]
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Opening(_) => "Opening",
+            Self::AwaitingKeys(_) => "AwaitingKeys",
+            Self::AwaitingIntrospection(_) => "AwaitingIntrospection",
+            Self::AwaitingBody(_) => "AwaitingBody",
+            Self::AwaitingApproval(_) => "AwaitingApproval",
+            Self::AwaitingEvidence(_) => "AwaitingEvidence",
+            Self::Forwarded(_) => "Forwarded",
+            Self::Masking(_) => "Masking",
+            Self::Passing(_) => "Passing",
+            Self::Replacing(_) => "Replacing",
+            Self::Refused(_) => "Refused",
+            Self::Cut(_) => "Cut",
+            Self::Finished(_) => "Finished",
+            Self::Closed => "Closed",
+        }
+    }
 }
 
 /// What an exchange has to be woken for.

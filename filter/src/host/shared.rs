@@ -40,8 +40,11 @@ pub(super) struct Stream {
     pub(super) editable: Cell<bool>,
     /// How much of the request's body has been read out of the host's buffer.
     pub(super) read: Cell<usize>,
-    /// How large the piece of response body is that is being handled.
-    pub(super) piece: Cell<usize>,
+    /// How much of it is in the buffer while its callback lasts, else 0.
+    pub(super) buffered: Cell<usize>,
+    /// How large the piece of response body is while its callback lasts. Outside of it there is none to replace,
+    /// and the host does not forgive the attempt.
+    pub(super) piece: Cell<Option<usize>>,
     /// The number of the exchange's last question to another service.
     serial: Cell<u32>,
     pub(super) gone: Cell<bool>,
@@ -70,7 +73,8 @@ impl Shared {
             held: Cell::new(false),
             editable: Cell::new(false),
             read: Cell::new(0),
-            piece: Cell::new(0),
+            buffered: Cell::new(0),
+            piece: Cell::new(None),
             serial: Cell::new(0),
             gone: Cell::new(false),
         });
@@ -113,13 +117,18 @@ impl Shared {
         match effect {
             Effect::Reply(reply) => {
                 stream.editable.set(false);
+                // A refused body must not grow in the host's buffer: at its limit Envoy would answer in our place.
+                wire::drop_request_body(stream.buffered.get());
                 wire::reply(&reply)
             }
             Effect::EditRequest(edits) => {
                 stream.editable.get() && wire::edit(MapType::HttpRequestHeaders, &edits)
             }
             Effect::EditResponse(edits) => wire::edit(MapType::HttpResponseHeaders, &edits),
-            Effect::ReplaceBody(bytes) => wire::replace_piece(stream.piece.get(), &bytes),
+            Effect::ReplaceBody(bytes) => match stream.piece.get() {
+                Some(size) => wire::replace_piece(size, &bytes),
+                None => bytes.is_empty(),
+            },
             Effect::AskApproval { question, wait } => {
                 let serial = stream.next_serial();
                 self.with_core(|core| {

@@ -27,6 +27,7 @@ impl StreamHost {
             None => fail("the request could not be read"),
         };
         stream.held.set(flow == Flow::Pause);
+        stream.buffered.set(0);
         if flow == Flow::Continue {
             stream.editable.set(false);
         }
@@ -37,10 +38,12 @@ impl StreamHost {
     fn response(&self, event: impl FnOnce(&Stream) -> Option<Event>) -> Action {
         let Some((shared, stream)) = &self.open else { return Action::Continue };
         stream.editable.set(false);
-        action(match event(stream) {
+        let flow = match event(stream) {
             Some(event) => shared.drive(stream, event),
             None => fail("the response could not be read"),
-        })
+        };
+        stream.piece.set(None);
+        action(flow)
     }
 
     /// The stream is over.
@@ -78,6 +81,7 @@ impl HttpContext for StreamHost {
         self.request(|stream| {
             // While the body is held, `size` is all that has come.
             let read = stream.read.get();
+            stream.buffered.set(size);
             let fresh = if stream.wants_request_body() {
                 stream.read.set(size);
                 wire::bytes(BufferType::HttpRequestBody, read, size.checked_sub(read)?)?
@@ -102,7 +106,7 @@ impl HttpContext for StreamHost {
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.response(|stream| {
-            stream.piece.set(size);
+            stream.piece.set(Some(size));
             let chunk = if stream.wants_response_body() {
                 wire::bytes(BufferType::HttpResponseBody, 0, size)?
             } else {
@@ -113,10 +117,7 @@ impl HttpContext for StreamHost {
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
-        self.response(|stream| {
-            stream.piece.set(0);
-            Some(Event::ResponseTrailers)
-        })
+        self.response(|_| Some(Event::ResponseTrailers))
     }
 
     fn on_log(&mut self) {

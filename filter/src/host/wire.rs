@@ -38,6 +38,13 @@ pub(super) fn bytes(buffer: BufferType, start: usize, size: usize) -> Option<Vec
     hostcalls::get_buffer(buffer, start, size).ok().flatten().filter(|bytes| bytes.len() == size)
 }
 
+/// Empties the request's buffer, in the callback that brought its `size` bytes.
+pub(super) fn drop_request_body(size: usize) {
+    if size > 0 {
+        let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, size, &[]);
+    }
+}
+
 /// Replaces the `size` bytes of the response's piece.
 pub(super) fn replace_piece(size: usize, with: &[u8]) -> bool {
     hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, with).is_ok()

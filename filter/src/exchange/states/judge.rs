@@ -181,7 +181,7 @@ fn verdict(
     };
     note(&request, cx);
     note_body(&request, body, cx);
-    let source = cx.dossier.source.address.as_deref().unwrap_or_default();
+    let source = cx.dossier.source.address.as_deref().map_or("", without_port);
     let call = cx.gate.policy.rules.call(source, &inbound.pairs);
     let decision = cx.gate.policy.rules.decide(&identity, &request, &call, cx.gate.now.seconds());
     let judged = judged(inbound, Some(&request), Some(Arc::clone(&identity)), cx);
@@ -250,6 +250,14 @@ pub(in super::super) fn admit(judged: Judged, rule: Option<String>, cx: &mut Cx<
     match seq {
         None => cx.refuse(&Refusal::new(Reason::EvidenceUnavailable)),
         Some(seq) => AwaitingEvidence::begin(judged, seq, cx),
+    }
+}
+
+/// `192.0.2.1:4711` → `192.0.2.1`, `[2001:db8::1]:4711` → `2001:db8::1`.
+fn without_port(address: &str) -> &str {
+    match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => address.rsplit_once(':').map_or(address, |(host, _)| host),
     }
 }
 

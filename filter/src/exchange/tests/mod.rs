@@ -1,0 +1,10 @@
+//! The exchange, fed with events. A new test belongs in `table` if it is about which event a state takes, in
+//! `request` if it is about what happens before forwarding, in `hold` if people or the ledger are waited for, in
+//! `response` if it is about what comes back, in `record` if it is about what is written down.
+
+mod hold;
+mod record;
+mod request;
+mod response;
+mod rig;
+mod table;
