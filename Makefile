@@ -13,7 +13,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 # The runner of `wasm-bindgen-test` has to be of the same version as the crate.
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p}' Cargo.lock)
 MODULE := target/graphwarden.wasm
-MODULE_LIMIT := 3670016
+MODULE_LIMIT := 3500000
 PROGRAM := target/fast/graphwarden
 
 .PHONY: help
