@@ -8,9 +8,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod check;
+mod explain;
 mod export;
+mod policy_file;
 mod serve;
+mod test;
 mod token;
+mod trial;
 
 /// What the user typed.
 #[derive(Debug, Parser)]
@@ -33,6 +38,12 @@ pub enum Command {
     Export(export::Args),
     /// Say who a token makes its bearer, or why it is refused
     Token(token::Args),
+    /// Say what is wrong with policies, and where
+    Check(check::Args),
+    /// Say how the gate reads a request, and what a policy says about it
+    Explain(explain::Args),
+    /// Run a table of who may do what against a policy
+    Test(test::Args),
 }
 
 impl Command {
@@ -41,6 +52,9 @@ impl Command {
             Self::Serve(args) => serve::run(*args),
             Self::Export(args) => export::run(args),
             Self::Token(args) => token::run(args),
+            Self::Check(args) => check::run(args),
+            Self::Explain(args) => explain::run(args),
+            Self::Test(args) => test::run(args),
         }
     }
 }
@@ -60,4 +74,9 @@ pub fn run() -> ExitCode {
 /// The async runtime for subcommands that need one.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// The time for trials of policies, in seconds since the Unix epoch.
+fn trial_now() -> u64 {
+    u64::try_from(crate::clock::Clock::system().now() / 1_000).unwrap_or(0)
 }

@@ -177,6 +177,21 @@ impl Rules {
         Outcome::Deny(None)
     }
 
+    /// Pairs of rules of which the first, which has no condition, decides about some of what the second is about
+    /// and comes to another outcome. Such a pair can be meant, so it is no problem, but worth a warning.
+    pub fn shadows(&self) -> Vec<(&str, &str)> {
+        let universe = universe();
+        let mut shadows = Vec::new();
+        for (index, later) in self.rules.iter().enumerate() {
+            let earlier = self.rules.iter().take(index).find(|earlier| {
+                let meets = |kind| earlier.selection.covers_kind(kind) && later.selection.covers_kind(kind);
+                earlier.always() && earlier.effect != later.effect && universe.iter().any(meets)
+            });
+            shadows.extend(earlier.map(|earlier| (earlier.name.as_str(), later.name.as_str())));
+        }
+        shadows
+    }
+
     /// Each operation's decision on its own, in order, for explanations.
     pub fn explain(&self, identity: &Identity, request: &Request, call: &Call, now: u64) -> Vec<Decision> {
         let alone = |(operation, facts): (&Operation, &Facts)| match self

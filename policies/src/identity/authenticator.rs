@@ -228,6 +228,25 @@ impl Authenticator {
         Ok(Arc::new(identity))
     }
 
+    /// The caller that a token with these claims would make. What a token needs and the claims leave out
+    /// (`iss`, `aud`, `exp`) is taken from the first issuer of the policy, or the one that `iss` names.
+    /// For tools that try a policy out: nothing is verified, so this must never meet a request.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`], without those of signatures.
+    pub fn suppose(&self, mut claims: Map<String, Value>, now: u64) -> Result<Arc<Identity>, Refused> {
+        if let Some(first) = self.issuers.first() {
+            claims.entry("iss").or_insert_with(|| Value::from(first.name.clone()));
+        }
+        let (_, issuer) = self.issuer_of(&claims)?;
+        if let Some(audience) = issuer.audiences.iter().min() {
+            claims.entry("aud").or_insert_with(|| Value::from(audience.clone()));
+        }
+        claims.entry("exp").or_insert_with(|| Value::from(now.saturating_add(3600)));
+        let hash: TokenHash = Sha256::digest(b"").into();
+        Ok(Arc::new(self.identity(issuer, claims, &hash, "none", None, now)?))
+    }
+
     /// The payload of a token whose signature verifies, whatever its claims say of time and audience.
     /// For tools: it answers "is this from that issuer?", never "may this pass?".
     ///

@@ -1,0 +1,216 @@
+//! Trying a request out against a policy, as the gate would judge it: shared by `explain` and `test`.
+
+use graphwarden_policies::access::{Decision, Effect};
+use graphwarden_policies::operation::{Facts, Operation, Request};
+use graphwarden_policies::policy::{Mode, Policy};
+use graphwarden_policies::reason::Reason;
+use serde_json::{Map, Value, json};
+
+/// A header's name and value.
+pub(super) type Header = (Vec<u8>, Vec<u8>);
+
+/// A request in the raw.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    pub(super) method: Vec<u8>,
+    pub(super) target: Vec<u8>,
+    pub(super) headers: Vec<Header>,
+    pub(super) body: Vec<u8>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    /// The request as it was read; absent where it was refused before.
+    pub(super) request: Option<Request>,
+    /// Each operation's decision on its own.
+    pub(super) each: Vec<Decision>,
+    pub(super) effect: Effect,
+    pub(super) rule: Option<String>,
+    /// More about a refusal.
+    pub(super) detail: Option<String>,
+}
+
+impl Raw {
+    /// Reads an HTTP/1.1 message (RFC 9112): lines end in CRLF or LF, the body goes on to the end.
+    pub(super) fn parse(message: &[u8]) -> anyhow::Result<Self> {
+        let message = message.trim_ascii_start();
+        let blank = |pattern: &[u8]| message.windows(pattern.len()).position(|window| window == pattern);
+        let (head, body) = match (blank(b"\r\n\r\n"), blank(b"\n\n")) {
+            (Some(at), lf) if lf.is_none_or(|lf| at < lf) => (&message[..at], &message[at + 4..]),
+            (_, Some(at)) => (&message[..at], &message[at + 2..]),
+            _ => (message, &b""[..]),
+        };
+        let mut lines =
+            head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let mut words = lines.next().unwrap_or_default().splitn(3, |&byte| byte == b' ');
+        let (Some(method), Some(target)) = (words.next(), words.next()) else {
+            anyhow::bail!("the request has no request line such as `POST /threads/search HTTP/1.1`");
+        };
+        let mut headers = vec![(b":method".to_vec(), method.to_vec()), (b":path".to_vec(), target.to_vec())];
+        for line in lines.filter(|line| !line.trim_ascii().is_empty()) {
+            let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+                anyhow::bail!("a header line has no colon");
+            };
+            headers.push((line[..colon].to_ascii_lowercase(), line[colon + 1..].trim_ascii().to_vec()));
+        }
+        let declared = headers.iter().find(|(name, _)| name == b"content-length");
+        let declared = declared.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
+        // What an editor adds at the end of a file is no body.
+        let body = match declared {
+            Some(length) if length <= body.len() => &body[..length],
+            _ => body.strip_suffix(b"\n").unwrap_or(body),
+        };
+        Ok(Self { method: method.to_vec(), target: target.to_vec(), headers, body: body.to_vec() })
+    }
+}
+
+/// Judges a request by a caller with these claims, or by nobody.
+pub(super) fn judge(
+    policy: &Policy,
+    claims: Option<&Map<String, Value>>,
+    raw: &Raw,
+    source: &str,
+    now: u64,
+) -> Verdict {
+    let refused = |reason: Reason, detail: String| Verdict {
+        request: None,
+        each: Vec::new(),
+        effect: Effect::Deny { reason, message: None },
+        rule: None,
+        detail: Some(detail),
+    };
+    let head = match policy.operations.read_head(&raw.method, &raw.target, &raw.headers) {
+        Ok(head) => head,
+        Err(error) => return refused(error.reason, error.detail),
+    };
+    let identity = match claims.map(|claims| policy.authenticator.suppose(claims.clone(), now)) {
+        Some(Ok(identity)) => Some(identity),
+        Some(Err(error)) => return refused(error.reason, error.detail.to_owned()),
+        None if head.public => None,
+        None => return refused(Reason::TokenMissing, Reason::TokenMissing.message().to_owned()),
+    };
+    if raw.body.len() > policy.limits.request_body {
+        return refused(Reason::BodyTooLarge, Reason::BodyTooLarge.message().to_owned());
+    }
+    let request = match policy.operations.read(&head, &raw.body) {
+        Ok(request) => request,
+        Err(error) => return refused(error.reason, error.detail),
+    };
+    let (decision, each) = match &identity {
+        _ if head.public => (Decision { effect: Effect::Allow, rule: None }, Vec::new()),
+        Some(identity) => {
+            let call = policy.rules.call(source, &raw.headers);
+            let decision = policy.rules.decide(identity, &request, &call, now);
+            (decision, policy.rules.explain(identity, &request, &call, now))
+        }
+        None => return refused(Reason::TokenMissing, Reason::TokenMissing.message().to_owned()),
+    };
+    let detail = match &decision.effect {
+        Effect::Deny { message, .. } => message.clone(),
+        _ if head.public => Some("public: needs no token".to_owned()),
+        _ => None,
+    };
+    Verdict { request: Some(request), each, effect: decision.effect, rule: decision.rule, detail }
+}
+
+impl Verdict {
+    /// `allow`, `deny` or `approval`.
+    pub(super) fn effect(&self) -> &'static str {
+        effect(&self.effect)
+    }
+
+    /// The code of a refusal.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        reason(&self.effect)
+    }
+
+    /// All of it, for people and programs.
+    pub(super) fn to_json(&self, mode: Mode) -> Value {
+        let operations: Vec<Value> = match &self.request {
+            None => Vec::new(),
+            Some(request) => {
+                let each = self.each.iter().map(Some).chain(std::iter::repeat(None));
+                request
+                    .judged()
+                    .zip(each)
+                    .map(|((operation, facts), decision)| {
+                        let mut shown = operation_json(operation, facts);
+                        if let Some(decision) = decision {
+                            shown.insert("effect".to_owned(), effect(&decision.effect).into());
+                            shown.insert("rule".to_owned(), json!(decision.rule));
+                        }
+                        Value::Object(shown)
+                    })
+                    .collect()
+            }
+        };
+        let approval = match &self.effect {
+            Effect::Approval(demand) => json!({
+                "approvers": demand.approvers,
+                "quorum": demand.quorum,
+                "hold_seconds": demand.hold.as_secs(),
+                "valid_seconds": demand.valid.as_secs(),
+                "expires_seconds": demand.expires.as_secs(),
+            }),
+            _ => Value::Null,
+        };
+        let mut decision = json!({
+            "effect": self.effect(),
+            "rule": self.rule,
+            "reason": self.reason(),
+            "detail": self.detail,
+            "obligations": {"approval": approval},
+        });
+        if let (Mode::Observe, Some(decision)) = (mode, decision.as_object_mut()) {
+            decision.insert("mode".to_owned(), "observe".into());
+        }
+        let normalised = self.request.as_ref().map(|request| {
+            json!({"method": request.normalised.method, "path": request.normalised.path, "query": request.normalised.query})
+        });
+        let unresolved = self.request.as_ref().map(|request| request.unresolved.clone()).unwrap_or_default();
+        json!({"operations": operations, "decision": decision, "normalised": normalised, "unresolved": unresolved})
+    }
+}
+
+fn effect(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Deny { .. } => "deny",
+        Effect::Approval(_) => "approval",
+    }
+}
+
+fn reason(effect: &Effect) -> Option<&'static str> {
+    match effect {
+        Effect::Deny { reason, .. } => Some(reason.code()),
+        _ => None,
+    }
+}
+
+/// An operation without what is absent.
+fn operation_json(operation: &Operation, facts: &Facts) -> Map<String, Value> {
+    let mut shown = match serde_json::to_value(operation) {
+        Ok(Value::Object(shown)) => shown,
+        _ => Map::new(),
+    };
+    shown.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()));
+    shown.insert("name".to_owned(), operation.name().into());
+    let facts = json!({
+        "webhook": facts.webhook, "resume": facts.resume, "update": facts.update, "goto": facts.goto,
+        "supersteps": facts.supersteps, "checkpoint": facts.checkpoint, "deferred": facts.deferred,
+        "multitask_strategy": facts.multitask_strategy, "if_exists": facts.if_exists,
+        "if_not_exists": facts.if_not_exists, "on_disconnect": facts.on_disconnect,
+        "on_completion": facts.on_completion, "method": facts.method, "configurable": facts.configurable,
+        "context": facts.context, "metadata": facts.metadata,
+    });
+    if let Value::Object(mut facts) = facts {
+        facts.retain(|_, value| {
+            !(value.is_null() || *value == Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty))
+        });
+        if !facts.is_empty() {
+            shown.insert("facts".to_owned(), Value::Object(facts));
+        }
+    }
+    shown
+}

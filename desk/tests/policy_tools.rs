@@ -1,0 +1,213 @@
+//! The command line's tools for policies, run as people run them.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn graphwarden(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_graphwarden"))
+        .args(arguments)
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn yaml_files(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    let mut files: Vec<String> =
+        files.map(|path| path.strip_prefix(root()).unwrap().display().to_string()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_preset_is_sound_and_meets_its_expectations() {
+    let presets = yaml_files("policies/presets");
+    assert_eq!(presets.len(), 4, "{presets:?}");
+    let names: Vec<&str> = presets.iter().map(String::as_str).collect();
+    let checked = graphwarden(&[&["check", "--strict"], names.as_slice()].concat(), "");
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    for preset in &presets {
+        let expectations = preset.replace("presets/", "presets/expectations/");
+        let tested = graphwarden(&["test", &expectations], "");
+        assert!(tested.status.success(), "{}{}", text(&tested.stdout), text(&tested.stderr));
+    }
+}
+
+#[test]
+fn check_finds_the_policy_inside_envoys_configuration() {
+    let checked = graphwarden(&["check", "envoy/envoy.yaml"], "");
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert!(text(&checked.stdout).starts_with("envoy/envoy.yaml: sound, digest "));
+}
+
+#[test]
+fn check_names_line_and_column_inside_envoys_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("envoy.yaml");
+    let sound = std::fs::read_to_string(root().join("envoy/envoy.yaml")).unwrap();
+    let broken = sound.replacen("graph == \"support_agent\" && (", "grahp == \"support_agent\" && (", 1);
+    assert_ne!(sound, broken);
+    std::fs::write(&path, &broken).unwrap();
+    let checked = graphwarden(&["check", path.to_str().unwrap()], "");
+    assert_eq!(checked.status.code(), Some(1));
+    let line = 1 + broken.lines().position(|line| line.contains("grahp")).unwrap();
+    let column = 1 + broken.lines().nth(line - 1).unwrap().find('\'').unwrap();
+    let expected = format!(
+        "{}:{line}:{column}: error: access.rules[2].when: column 1: unknown name `grahp` (did you mean `graph`?)\n",
+        path.display()
+    );
+    assert_eq!(text(&checked.stderr), expected);
+}
+
+#[test]
+fn check_refuses_a_file_without_a_policy() {
+    let checked = graphwarden(&["check", "rustfmt.toml", "docs/approvals.openapi.json"], "");
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(text(&checked.stderr).contains("no policy in this file"));
+}
+
+#[test]
+fn check_warns_about_a_rule_that_another_decides_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let preset = std::fs::read_to_string(root().join("policies/presets/read-only.yaml")).unwrap();
+    let rule = "    - name: everything\n      operations: [threads.read]\n      then: { deny: closed }\n    - name: people look\n";
+    std::fs::write(&path, preset.replace("    - name: people look\n", rule)).unwrap();
+    let checked = graphwarden(&["check", path.to_str().unwrap()], "");
+    assert!(checked.status.success(), "a warning is no error");
+    let warning =
+        "warning: rule `everything` has no condition and decides about some of what rule `people look`";
+    assert!(text(&checked.stderr).contains(warning), "{}", text(&checked.stderr));
+    assert_eq!(graphwarden(&["check", "--strict", path.to_str().unwrap()], "").status.code(), Some(1));
+}
+
+fn explain(claims: Option<&str>, request: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("claims.json");
+    let mut arguments = vec!["explain", "--policy", "policies/presets/iso27001.yaml", "--now", "1800000000"];
+    if let Some(claims) = claims {
+        std::fs::write(&file, claims).unwrap();
+        arguments.extend(["--claims", file.to_str().unwrap()]);
+    }
+    let explained = graphwarden(&arguments, request);
+    assert!(explained.status.success(), "{}", text(&explained.stderr));
+    serde_json::from_slice(&explained.stdout).unwrap()
+}
+
+#[test]
+fn explain_shows_operations_decision_and_the_request_line_that_goes_on() {
+    let request = "POST /%74hreads/0C6E0F1A9A1B4C2D8E3F0123456789AB/runs HTTP/1.1\r\nhost: gate\r\ncontent-type: text/plain\r\n\r\n{\"assistant_id\":\"a\",\"command\":{\"update\":{},\"resume\":1}}";
+    let explained = explain(Some(r#"{"sub":"otto","roles":["operator"]}"#), request);
+    let thread = "0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab";
+    let operations = explained["operations"].as_array().unwrap();
+    assert_eq!(operations.len(), 2);
+    assert_eq!(operations[0]["resource"], "threads");
+    assert_eq!(operations[0]["action"], "create_run");
+    assert_eq!(operations[0]["class"], "execute");
+    assert_eq!(operations[0]["graph"], "a");
+    assert_eq!(operations[0]["thread"], thread);
+    assert_eq!(operations[0]["facts"]["resume"], true);
+    assert_eq!(operations[1]["name"], "threads.update");
+    assert_eq!(operations[1]["effect"], "approval");
+    assert_eq!(explained["normalised"]["path"], format!("/threads/{thread}/runs"));
+    // Both need an approval, on the same terms by different rules: one approval stands for both.
+    assert_eq!(explained["decision"]["effect"], "approval");
+    assert_eq!(explained["decision"]["obligations"]["approval"]["approvers"][0], "role:approver");
+}
+
+#[test]
+fn explain_shows_why_a_request_is_refused() {
+    let nobody = explain(None, "POST /threads/search HTTP/1.1\n\n{}\n");
+    assert_eq!(nobody["decision"]["effect"], "deny");
+    assert_eq!(nobody["decision"]["reason"], "token_missing");
+    let escaped = explain(Some(r#"{"sub":"otto"}"#), "GET /threads/x%2Fstate HTTP/1.1\n\n");
+    assert_eq!(escaped["decision"]["reason"], "request_malformed");
+    assert!(escaped["normalised"].is_null());
+    let twice = explain(
+        Some(r#"{"sub":"otto"}"#),
+        "POST /runs HTTP/1.1\n\n{\"assistant_id\":\"a\",\"assistant_id\":\"b\"}",
+    );
+    assert_eq!(twice["decision"]["detail"], "body has a duplicate member");
+}
+
+#[test]
+fn explain_reports_a_policy_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    std::fs::write(&path, "access:\n  rules: nothing\n").unwrap();
+    let explained = graphwarden(&["explain", "--policy", path.to_str().unwrap()], "GET / HTTP/1.1\n\n");
+    assert_eq!(explained.status.code(), Some(1));
+    assert!(
+        text(&explained.stderr).contains("policy.yaml:2:10: error: access.rules"),
+        "{}",
+        text(&explained.stderr)
+    );
+}
+
+#[test]
+fn test_says_which_expectation_does_not_hold_and_writes_junit() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.yaml");
+    let junit = folder.path().join("junit.xml");
+    let lines = "people: { ann: { sub: ann } }\ntests:\n  - { name: 'reading <all>', who: ann, what: POST /threads/search, body: {}, expect: allow }\n  - { name: running, who: ann, what: POST /runs, body: { assistant_id: a }, expect: allow, rule: other }\n";
+    std::fs::write(&table, lines).unwrap();
+    let preset = root().join("policies/presets/read-only.yaml");
+    let tested = graphwarden(
+        &[
+            "test",
+            table.to_str().unwrap(),
+            "--policy",
+            preset.to_str().unwrap(),
+            "--junit",
+            junit.to_str().unwrap(),
+        ],
+        "",
+    );
+    assert_eq!(tested.status.code(), Some(1));
+    let out = text(&tested.stdout);
+    assert!(
+        out.contains(
+            "running\n     expected allow, got deny; expected rule `other`, got rule `nothing else`"
+        ),
+        "{out}"
+    );
+    assert!(out.ends_with("2 expectations, 1 hold, 1 do not\n"), "{out}");
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(
+        xml.contains("tests=\"2\" failures=\"1\"") && xml.contains("name=\"reading &lt;all&gt;\""),
+        "{xml}"
+    );
+}
+
+#[test]
+fn test_wants_people_it_knows_and_something_to_expect() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.yaml");
+    let run = |lines: &str| {
+        std::fs::write(&table, lines).unwrap();
+        let preset = root().join("policies/presets/read-only.yaml");
+        graphwarden(&["test", table.to_str().unwrap(), "--policy", preset.to_str().unwrap()], "")
+    };
+    let unknown = run("tests: [{ name: x, who: eve, what: GET /ok, expect: allow }]\n");
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("`eve` is none of the people"));
+    assert_eq!(run("tests: []\n").status.code(), Some(1));
+    assert_eq!(run("tests: [{ name: x, what: GET /ok, expect: perhaps }]\n").status.code(), Some(1));
+}
