@@ -55,7 +55,7 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 	PATH="$$(scripts/node-path):$$PATH" cargo test -p graphwarden-policies --target wasm32-unknown-unknown --test node
 
 .PHONY: test-e2e
-test-e2e: nextest build venv ## A real Envoy, a real LangGraph, a real issuer, the real desk
+test-e2e: nextest build venv node-modules ## A real Envoy, a real LangGraph, a real issuer, the real desk
 	cargo nextest run -p graphwarden-e2e
 
 .PHONY: lint

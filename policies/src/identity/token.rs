@@ -55,6 +55,9 @@ impl<'a> Token<'a> {
         let header = Header::parse(&decode(header, "the header is not canonical base64url")?)?;
         let payload = decode(payload, "the claims are not canonical base64url")?;
         let signature = decode(signature, "the signature is not canonical base64url")?;
+        if signature.is_empty() {
+            return Err(Refusal::new(Reason::TokenMalformed, "the signature is empty"));
+        }
         Ok(Self { signed, header, payload, signature })
     }
 

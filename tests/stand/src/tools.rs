@@ -1,6 +1,7 @@
 //! Finds what the build left: the module, the program, and the Python environment.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -50,6 +51,19 @@ impl Tools {
     /// The Python of `.venv`, which has the official SDK.
     pub fn python(&self) -> Result<PathBuf> {
         self.built("VENV_PYTHON", &[".venv/bin/python"], "scripts/venv")
+    }
+
+    /// A Node.js: `NODE`, the machine's own, or the one of `.venv` (see `scripts/node-path`).
+    pub fn node(&self) -> Result<PathBuf> {
+        if std::env::var_os("NODE").is_some() {
+            return self.built("NODE", &[], "scripts/venv");
+        }
+        let finder = Command::new(self.root.join("scripts/node-path")).output()?;
+        let folder = String::from_utf8_lossy(&finder.stdout).trim().to_owned();
+        if !finder.status.success() || folder.is_empty() {
+            bail!("no Node.js was found; `make venv` brings one");
+        }
+        Ok(Path::new(&folder).join("node"))
     }
 
     fn built(&self, variable: &str, places: &[&str], maker: &str) -> Result<PathBuf> {

@@ -118,9 +118,9 @@ fn algorithms() -> Vec<Case> {
         case("NONE", unsigned("NONE", ""), TokenAlgorithm),
         case("nOnE", unsigned("nOnE", ""), TokenAlgorithm),
         case("none with a signature", unsigned("none", "AAAA"), TokenAlgorithm),
-        case("ES256 without a signature", unsigned("ES256", ""), TokenSignature),
-        case("RS256 without a signature", unsigned("RS256", ""), TokenSignature),
-        case("EdDSA without a signature", unsigned("EdDSA", ""), TokenSignature),
+        case("ES256 without a signature", unsigned("ES256", ""), TokenMalformed),
+        case("RS256 without a signature", unsigned("RS256", ""), TokenMalformed),
+        case("EdDSA without a signature", unsigned("EdDSA", ""), TokenMalformed),
         case(
             "HS256 with the modulus as secret",
             hmac("HS256", "rsa", rsa_key["n"].as_str().unwrap_or_default().as_bytes()),

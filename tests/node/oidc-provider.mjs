@@ -1,0 +1,90 @@
+// A real OpenID Connect provider (the npm package oidc-provider) for the end-to-end tests: people sign in by
+// authorization code, machines by client credentials, access tokens are JWTs (RFC 9068) for LangGraph.
+//
+//   node oidc-provider.mjs PORT
+//
+// POST /test/rotate makes a new signing key; the one before it stays published, the one before that goes.
+// POST /test/down/SECONDS refuses connections for so long.
+import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import { Provider } from "oidc-provider";
+
+const port = Number(process.argv[2]);
+const issuer = `http://127.0.0.1:${port}`;
+const resource = "urn:example:langgraph";
+
+const people = {
+  zoe: { name: "Zoë O'Brien", email: "zoe.obrien@example.com", roles: ["analyst"] },
+};
+
+function newKey() {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), use: "sig", alg: "RS256" };
+}
+
+function provider(keys) {
+  return new Provider(issuer, {
+    jwks: { keys },
+    cookies: { keys: ["only-for-tests"] },
+    clients: [
+      {
+        client_id: "console",
+        token_endpoint_auth_method: "none",
+        grant_types: ["authorization_code"],
+        response_types: ["code"],
+        redirect_uris: ["http://127.0.0.1/callback"],
+        application_type: "native",
+      },
+      {
+        client_id: "nightly",
+        client_secret: "synthetic-client-secret",
+        grant_types: ["client_credentials"],
+        response_types: [],
+        redirect_uris: [],
+      },
+    ],
+    findAccount: (_, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
+    extraTokenClaims: (_, token) => (token.accountId ? people[token.accountId] : { roles: ["batch"] }),
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: () => ({
+          scope: "runs",
+          audience: "langgraph",
+          accessTokenFormat: "jwt",
+          accessTokenTTL: 600,
+          jwt: { sign: { alg: "RS256" } },
+        }),
+      },
+    },
+  });
+}
+
+// Storage is in memory and shared by all instances, so sessions outlive a rotation.
+let keys = [newKey()];
+let handle = provider(keys).callback();
+
+const server = createServer((request, response) => {
+  const down = request.method === "POST" && request.url.match(/^\/test\/down\/(\d+)$/);
+  if (request.method === "POST" && request.url === "/test/rotate") {
+    keys = [newKey(), keys[0]];
+    handle = provider(keys).callback();
+    response.writeHead(204).end();
+  } else if (down) {
+    response.writeHead(204).end(() => {
+      server.close();
+      server.closeAllConnections();
+      setTimeout(listen, Number(down[1]) * 1000);
+    });
+  } else {
+    handle(request, response);
+  }
+});
+
+function listen() {
+  server.listen(port, "127.0.0.1", () => console.log(`${issuer} issues tokens for ${resource}`));
+}
+
+listen();
