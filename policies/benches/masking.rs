@@ -1,0 +1,178 @@
+//! How fast masking is: against a regular expression over the same patterns, against reading the JSON alone,
+//! under hostile input, and for one event of a stream.
+//!
+//! `cargo bench -p graphwarden-policies --bench masking`. The user's path is a `threads/{id}/state` answer of
+//! 1 MB and a stream of events of 1 KB.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use graphwarden_policies::masking::{Config, Masking, Media, Plan};
+use graphwarden_policies::policy::{At, Problems};
+use serde_json::{Value, json};
+
+/// Envoy hands a body over in chunks of this size.
+const CHUNK: usize = 16 << 10;
+
+fn plan(section: Value) -> Plan {
+    let config: Config = serde_json::from_value(section).expect("a section");
+    let mut problems = Problems::new();
+    Masking::compile(&config, &At::root(), &|_| None, &mut problems).expect("a sound section").plan(None)
+}
+
+fn mask(plan: &Plan, media: Media, body: &[u8], output: &mut Vec<u8>) {
+    output.clear();
+    let mut masker = plan.open(media);
+    for chunk in body.chunks(CHUNK) {
+        masker.push(chunk, output).expect("no cut");
+    }
+    masker.finish(output).expect("no cut");
+}
+
+/// One turn of a support agent's thread, as LangGraph keeps it: messages with their metadata, a tool's answer as
+/// JSON in a string, and ten values to mask.
+fn turn(number: usize) -> Value {
+    let record = json!({
+        "customer_id": format!("c-{number}"), "name": "Zo\u{eb} O'Brien", "email": format!("zoe.obrien{number}@example.com"),
+        "ssn": "219-09-9999", "phone": "+1 (415) 555-0132", "card": {"number": "4111 1111 1111 1111", "exp": "09/29"},
+        "notes": format!("Prefers e-mail; the last order, number {number}, was late \u{2014} refunded in full."),
+        "orders": [{"id": format!("o-{number}"), "total": 120.5, "placed_at": "2026-11-22T11:27:48.552578+00:00"}]
+    });
+    json!([
+        {"content": "Who is this customer? Please check whether the last order has arrived and what was paid for it.",
+         "additional_kwargs": {}, "response_metadata": {}, "type": "human", "name": null, "id": "4907982d-b7f8-4daf-bf81-a4b3bb900e68"},
+        {"content": [{"type": "text", "text": "Looking that up in the customer database, one moment."}],
+         "additional_kwargs": {}, "response_metadata": {"model_name": "gpt-x", "finish_reason": "tool_calls"}, "type": "ai", "name": null,
+         "id": "9c1a3519-abd2-4563-a581-6e39b7adb674",
+         "tool_calls": [{"name": "get_customer", "args": {"customer_id": format!("c-{number}")}, "id": "call_1", "type": "tool_call"}],
+         "invalid_tool_calls": [], "usage_metadata": {"input_tokens": 1482, "output_tokens": 93, "total_tokens": 1575}},
+        {"content": record.to_string(), "additional_kwargs": {}, "response_metadata": {}, "type": "tool", "name": "get_customer",
+         "id": "8b9bea27-78ff-400f-9d22-081550f3e21c", "tool_call_id": "call_1", "status": "success", "artifact": null},
+        {"content": format!("The customer is Zo\u{eb} O'Brien, reachable at zoe.obrien{number}@example.com. The last order \
+            arrived on Monday, two days late, and was refunded in full; nothing is open. The team in charge is logistics, \
+            and there were three contacts about it since the beginning of the month, all of them by e-mail. Shall I write \
+            to them that the case is closed?"),
+         "additional_kwargs": {}, "response_metadata": {}, "type": "ai", "name": null, "id": "lc_run--01a20302-7da5-7596-b2f8-5cbc658db5f5",
+         "tool_calls": [], "invalid_tool_calls": [], "usage_metadata": null}
+    ])
+}
+
+/// A state of about `size` bytes.
+fn state(size: usize) -> Vec<u8> {
+    let mut messages = Vec::new();
+    let mut length = 0;
+    while length < size {
+        let turn = turn(messages.len());
+        length += turn.to_string().len();
+        messages.extend(turn.as_array().cloned().unwrap_or_default());
+    }
+    json!({"values": {"messages": messages}, "next": [], "tasks": [], "metadata": {"step": 3, "graph_id": "support_agent"},
+        "created_at": "2026-11-22T11:27:48.552578+00:00", "checkpoint": {"thread_id": "01a20302-7ac6-72cd-b044-3a24662c0682"}})
+    .to_string()
+    .into_bytes()
+}
+
+/// The built-in detectors as one alternation, without their checks.
+const PATTERNS: &str = r"(?x)
+    [A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+      # e-mail
+  | \b[0-9]{3}[-\ ]?[0-9]{2}[-\ ]?[0-9]{4}\b                                # SSN, ITIN
+  | \b(?:[0-9][-\ ]?){12,18}[0-9]\b                                         # payment card
+  | \+?[0-9]{1,3}?[-.\ ]?\(?[0-9]{3}\)?[-.\ ][0-9]{3}[-.\ ][0-9]{4}\b       # phone
+  | \b[A-Z]{2}[0-9]{2}(?:\ ?[A-Z0-9]{4}){3,7}                               # IBAN
+  | \b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b                                       # IPv4
+  | \b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b                             # MAC
+  | \b(?:sk-[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{36})    # secrets
+";
+
+fn json_bodies(criterion: &mut Criterion) {
+    let body = state(1 << 20);
+    let mut group = criterion.benchmark_group("json_1mb");
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    let mut output = Vec::with_capacity(body.len() + 4096);
+    let regex = regex::bytes::Regex::new(PATTERNS).expect("a pattern");
+    group.bench_function("regex_replace_all", |bencher| {
+        bencher.iter(|| black_box(regex.replace_all(black_box(&body), b"[MASKED]".as_slice())).len());
+    });
+    for (name, section) in [("built_in_detectors", json!({})), ("lexing_alone", json!({"detectors": []}))] {
+        let plan = plan(section);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| mask(&plan, Media::Json, black_box(&body), &mut output))
+        });
+    }
+    let rules = plan(
+        json!({"keys": ["ssn", "tax_id"], "fields": [{"path": "$..email"}, {"path": "$.values.messages[*].id"}]}),
+    );
+    group.bench_function("with_field_rules", |bencher| {
+        bencher.iter(|| mask(&rules, Media::Json, black_box(&body), &mut output));
+    });
+    group.finish();
+}
+
+/// Time per byte has to be the same for both sizes.
+fn hostile_bodies(criterion: &mut Criterion) {
+    let plan = plan(json!({"limits": {"depth": 1024}}));
+    let mut output = Vec::new();
+    for (name, prefix, unit) in [
+        ("digits", "[\"", "1"),
+        ("digits_as_number", "[", "1"),
+        ("at_signs", "[\"", "a@"),
+        ("dots", "[\"a@", "a."),
+        ("escapes", "[\"", "\\u0031"),
+        ("embedded_json", "[\"", "{\\\""),
+        ("arrays", "", "[[[[]]]],"),
+        ("short_strings", "[", "\"\","),
+    ] {
+        let mut group = criterion.benchmark_group(format!("hostile_{name}"));
+        for size in [1 << 19, 1 << 20] {
+            let body = format!("{prefix}{}", unit.repeat(size / unit.len()));
+            group.throughput(Throughput::Bytes(body.len() as u64));
+            group.bench_with_input(BenchmarkId::from_parameter(size), &body, |bencher, body| {
+                bencher.iter(|| mask(&plan, Media::Json, black_box(body.as_bytes()), &mut output));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn events(criterion: &mut Criterion) {
+    let plan = plan(json!({}));
+    let metadata = json!({"created_by": "system", "assistant_id": "6d30c5b3-718e-51a7-b0a0-e7aa3a248703", "run_attempt": 1,
+        "langgraph_version": "1.2.22", "langgraph_api_version": "0.16.7", "langgraph_plan": "enterprise", "langgraph_host": "self-hosted",
+        "langgraph_api_url": "http://127.0.0.1:8124", "run_id": "01a20313-eca6-7508-b110-955be1bdf8d4", "thread_id": "01a20313-eca6-7508-b110-955c299a6dc6",
+        "graph_id": "nested_agent", "langgraph_step": 1, "langgraph_node": "respond", "langgraph_triggers": ["branch:to:respond"],
+        "langgraph_path": ["__pregel_pull", "respond"], "langgraph_checkpoint_ns": "child:38ec7254-e62c-b63f-1fbb-535bbcd895fe"});
+    let delta = |text: &str| {
+        let message = json!({"content": text, "additional_kwargs": {}, "response_metadata": {}, "type": "AIMessageChunk", "name": null,
+            "id": "fake-99492255", "tool_calls": [], "invalid_tool_calls": [], "usage_metadata": null, "tool_call_chunks": [], "chunk_position": null});
+        format!(
+            "event: messages|child:38ec7254-e62c-b63f-1fbb-535bbcd895fe\r\ndata: {}\r\n\r\n",
+            json!([message, metadata])
+        )
+    };
+    let updates = format!(
+        "event: updates\r\ndata: {}\r\n\r\n",
+        json!({"respond": {"messages": [turn(1)[3], metadata]}})
+    );
+    let mut group = criterion.benchmark_group("event_1kb");
+    for (name, event) in [("delta", delta("and so, ")), ("updates", updates)] {
+        group.throughput(Throughput::Bytes(event.len() as u64));
+        let mut output = Vec::new();
+        group.bench_function(name, |bencher| {
+            let mut masker = plan.open(Media::Sse);
+            bencher.iter(|| {
+                output.clear();
+                masker.push(black_box(event.as_bytes()), &mut output).expect("no cut");
+                output.len()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_millis(1500));
+    targets = json_bodies, hostile_bodies, events
+}
+criterion_main!(benches);
