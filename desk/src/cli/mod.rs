@@ -9,8 +9,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod detect;
 mod explain;
 mod export;
+mod mask;
+mod masking;
 mod policy_file;
 mod serve;
 mod test;
@@ -36,6 +39,10 @@ pub enum Command {
     Serve(Box<serve::Args>),
     /// Write the evidence of a range of dates
     Export(export::Args),
+    /// Mask standard input as the gateway would mask a response
+    Mask(mask::Args),
+    /// Say what the policy's detectors find in lines of text
+    Detect(detect::Args),
     /// Say who a token makes its bearer, or why it is refused
     Token(token::Args),
     /// Say what is wrong with policies, and where
@@ -51,6 +58,8 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(*args),
             Self::Export(args) => export::run(args),
+            Self::Mask(args) => mask::run(args),
+            Self::Detect(args) => detect::run(args),
             Self::Token(args) => token::run(args),
             Self::Check(args) => check::run(args),
             Self::Explain(args) => explain::run(args),

@@ -13,6 +13,7 @@ mod content;
 pub mod detectors;
 mod edits;
 mod escape;
+mod findings;
 mod json;
 mod lanes;
 mod masker;
@@ -30,6 +31,7 @@ pub use config::{
     Malformed, Unmaskable,
 };
 pub use detectors::Action;
+pub use findings::{Finding, find};
 pub use masker::{Cut, Masker};
 pub use media::Media;
 pub use plan::{Masking, Plan, Preview};

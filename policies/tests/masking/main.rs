@@ -7,6 +7,7 @@ mod captures;
 mod json;
 mod lanes;
 mod limits;
+mod properties;
 mod split;
 mod sse;
 mod text;
