@@ -26,7 +26,7 @@ pub(super) struct Content {
 #[derive(Debug)]
 enum Kind {
     /// Nothing but blanks so far; JSON may follow at this depth of embedding.
-    Blank { scan: Box<Scan>, embedded: usize, tracked: bool },
+    Blank { scan: Box<Scan>, embedded: usize },
     /// Text without structure.
     Text(Box<Scan>),
     /// JSON inside the text.
@@ -39,7 +39,7 @@ impl Content {
     /// A text in a value called `label`, which may hold JSON as the `embedded`th level.
     pub(super) fn new(label: &[u8], embedded: usize, spelling: Spelling) -> Self {
         let scan = Box::new(if label.is_empty() { Scan::new() } else { Scan::after(label) });
-        Self { kind: Kind::Blank { scan, embedded, tracked: false }, ..Self::text(spelling) }
+        Self { kind: Kind::Blank { scan, embedded }, ..Self::text(spelling) }
     }
 
     /// A text that is never read as JSON.
@@ -47,12 +47,9 @@ impl Content {
         Self { kind: Kind::Text(Box::default()), runs: Runs::default(), collected: Vec::new(), spelling }
     }
 
-    /// The payload of an event: most often JSON, whose growing strings are known by their ordinals.
+    /// The payload of an event: JSON whose growing strings are known by their ordinals, or any text.
     pub(super) fn payload() -> Self {
-        Self {
-            kind: Kind::Blank { scan: Box::default(), embedded: 0, tracked: true },
-            ..Self::text(Spelling::Line)
-        }
+        Self { kind: Kind::Json(Box::new(Json::embedded(0, true))), ..Self::text(Spelling::Line) }
     }
 
     /// The heap held back for this text, in bytes.
@@ -161,7 +158,7 @@ impl Content {
     }
 
     fn look(&mut self, bytes: &[u8], context: &mut Context<'_>, outside: &mut dyn Edits) -> Result<(), Stop> {
-        if let Kind::Blank { scan, embedded, tracked } = &mut self.kind {
+        if let Kind::Blank { scan, embedded } = &mut self.kind {
             let Some(first) = bytes.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) else {
                 let mut edits = Spelled { runs: &mut self.runs, spelling: self.spelling, outside };
                 let detectors = context.detectors();
@@ -170,13 +167,13 @@ impl Content {
                 });
                 return Ok(());
             };
-            let (embedded, tracked) = (*embedded, *tracked);
+            let embedded = *embedded;
             let begins_json = matches!(first, b'{' | b'[' | b'"') && scan.held() == 0;
             self.kind = if begins_json && embedded > context.limits().embedded {
                 self.mute(outside);
                 return Ok(());
             } else if begins_json {
-                Kind::Json(Box::new(Json::embedded(embedded, tracked)))
+                Kind::Json(Box::new(Json::embedded(embedded, false)))
             } else {
                 Kind::Text(std::mem::take(scan))
             };
