@@ -9,7 +9,7 @@ use super::State;
 use super::dossier::{Dossier, Slot};
 use super::event::{Edit, Effect, Flow, Metric, Pairs};
 use super::gate::Gate;
-use super::inbound::asks_for_unmaskable;
+use super::inbound::{asks_for_unmaskable, values};
 use super::refusal::Refusal;
 use super::states::{Cut, Forwarded, Refused, RequestSide};
 
@@ -79,7 +79,9 @@ impl Cx<'_, '_> {
             let added = self.gate.policy.authenticator.upstream_headers(identity, self.gate.now.seconds());
             edits.extend(added.into_iter().map(|(name, value)| Edit::Set(name, value)));
         }
-        edits.push(Edit::Set("x-request-id".to_owned(), self.dossier.request_id.clone().into_bytes()));
+        if !outgoing.has_request_id(&self.dossier.request_id) {
+            edits.push(Edit::Set("x-request-id".to_owned(), self.dossier.request_id.clone().into_bytes()));
+        }
         // A claim with a line break in it would be a header of its own.
         if edits.iter().any(breaks_lines) {
             return self.refuse_unexpected();
@@ -128,6 +130,8 @@ fn code_of(code: &str) -> &'static str {
 pub(super) struct Outgoing {
     edits: Vec<Edit>,
     method: Method,
+    /// The `x-request-id` that the request came with, where it came with one alone.
+    request_id: Option<Vec<u8>>,
 }
 
 /// What the method means for the response's body (RFC 9110 section 9.3.2).
@@ -170,6 +174,12 @@ impl Outgoing {
                 _ => {}
             }
         }
-        Self { edits, method }
+        let mut ids = values(pairs, b"x-request-id");
+        let request_id = ids.next().filter(|_| ids.next().is_none()).map(<[u8]>::to_vec);
+        Self { edits, method, request_id }
+    }
+
+    fn has_request_id(&self, id: &str) -> bool {
+        self.request_id.as_deref() == Some(id.as_bytes())
     }
 }

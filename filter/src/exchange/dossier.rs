@@ -51,7 +51,7 @@ pub(super) struct Sent {
     bytes: u64,
     kept: Vec<u8>,
     limit: usize,
-    /// Over all that is sent, where bodies are kept at all.
+    /// Over all that is sent, once that is more than is kept: what is kept whole, the line's own hash covers.
     hash: Option<Sha256>,
 }
 
@@ -162,7 +162,6 @@ impl Sent {
     /// Keeps the first `limit` bytes of what is sent from here on.
     pub(super) fn keep(&mut self, limit: usize) {
         self.limit = limit;
-        self.hash = (limit > 0).then(Sha256::new);
     }
 
     /// Counts what passes unread.
@@ -172,10 +171,11 @@ impl Sent {
 
     pub(super) fn add(&mut self, piece: &[u8]) {
         self.bytes = self.bytes.saturating_add(piece.len() as u64);
-        if let Some(hash) = &mut self.hash {
-            hash.update(piece);
-        }
         let room = self.limit.saturating_sub(self.kept.len());
+        if self.limit > 0 && piece.len() > room {
+            let kept = &self.kept;
+            self.hash.get_or_insert_with(|| Sha256::new_with_prefix(kept)).update(piece);
+        }
         self.kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
     }
 }

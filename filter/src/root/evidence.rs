@@ -223,3 +223,141 @@ impl Ledger for Queue {
         self.push(record)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use graphwarden_policies::evidence::Succession;
+    use graphwarden_policies::policy::Service;
+
+    use super::*;
+
+    const NOW: Moment = Moment(1_000_000_000);
+
+    fn queue(bytes: usize) -> Queue {
+        let service = Service {
+            cluster: "desk".to_owned(),
+            path: "/v1/evidence".to_owned(),
+            authority: "desk".to_owned(),
+            token: Some("secret".to_owned()),
+            timeout: Duration::from_secs(5),
+        };
+        let service = EvidenceService { service, before: BTreeSet::new(), body_limit: 0, queue: bytes };
+        Queue::new(service, "c1".to_owned(), "gate", "policy", NOW)
+    }
+
+    fn record(exchange: &str) -> Record {
+        Record::new(Kind::Outcome, exchange, "gate", NOW.0)
+    }
+
+    fn answer(queue: &mut Queue, call: &Call, status: u16, body: &str) -> Delivered {
+        let Purpose::Evidence { lines } = call.purpose else { panic!("{call:?}") };
+        queue.answered(lines, &CallReply { status: Some(status), body: body.as_bytes().to_vec() }, NOW)
+    }
+
+    fn lines(call: &Call) -> Vec<Vec<u8>> {
+        call.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+    }
+
+    #[test]
+    fn one_delivery_at_a_time_carries_the_chain_from_its_start() {
+        let mut queue = queue(1 << 20);
+        assert!(queue.due(NOW).is_none());
+        assert_eq!(queue.append(&record("a")), Some(1));
+        assert_eq!(queue.append(&record("b")), Some(2));
+        let call = queue.due(NOW).unwrap();
+        assert!(queue.due(NOW).is_none(), "one is under way");
+        let mut succession = Succession::from_start("c1");
+        for line in lines(&call) {
+            succession.accept(&line).unwrap();
+        }
+        queue.append(&record("c"));
+        let delivered = answer(&mut queue, &call, 200, r#"{"accepted":3,"duplicates":0}"#);
+        assert_eq!(delivered, Delivered::Below { place: 3, lines: 3 });
+        let next = queue.due(NOW).unwrap();
+        assert_eq!(lines(&next).len(), 1);
+        succession.accept(&lines(&next)[0]).unwrap();
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_sent_again_unchanged() {
+        let mut queue = queue(1 << 20);
+        queue.append(&record("a"));
+        let first = queue.due(NOW).unwrap();
+        for (status, body) in [
+            (500, ""),
+            (200, ""),
+            (200, r#"{"accepted":1,"duplicates":0}"#),
+            (200, r#"{"accepted":3,"duplicates":0}"#),
+            (202, r#"{"accepted":2,"duplicates":0}"#),
+            (401, "{}"),
+        ] {
+            assert!(
+                matches!(answer(&mut queue, &first, status, body), Delivered::Failed(_)),
+                "{status} {body}"
+            );
+            assert!(!queue.is_flushed());
+            assert!(queue.due(NOW).is_none(), "the ledger is not hammered");
+            let again = queue.due(NOW.after(Duration::from_secs(4))).unwrap();
+            assert_eq!(again.body, first.body);
+        }
+        answer(&mut queue, &first, 200, r#"{"accepted":1,"duplicates":1}"#);
+        assert!(queue.is_flushed());
+    }
+
+    #[test]
+    fn too_large_a_delivery_is_halved() {
+        let mut queue = queue(1 << 20);
+        for _ in 0..99 {
+            queue.append(&record("a"));
+        }
+        queue.batch_lines = 100;
+        let mut now = NOW;
+        for expected in [100, 50, 25] {
+            let call = queue.due(now).unwrap();
+            assert_eq!(lines(&call).len(), expected);
+            answer(&mut queue, &call, 413, "");
+            now = now.after(Duration::from_secs(10));
+        }
+    }
+
+    #[test]
+    fn a_delivery_has_a_bound_and_a_line_over_it_goes_alone() {
+        let mut queue = queue(64 << 20);
+        for _ in 0..3 {
+            let mut large = record("a");
+            large.request_id = Some("x".repeat(BATCH_BYTES));
+            queue.append(&large);
+        }
+        let mut sizes = Vec::new();
+        while let Some(call) = queue.due(NOW) {
+            let count = lines(&call).len();
+            sizes.push(count);
+            answer(&mut queue, &call, 200, &format!("{{\"accepted\":{count}}}"));
+        }
+        assert_eq!(sizes, [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn room_is_promised_up_to_the_bound_and_given_back() {
+        let mut queue = queue(3 * RESERVE);
+        assert!(queue.reserve() && queue.reserve() && queue.reserve());
+        assert!(!queue.reserve());
+        assert_eq!(queue.take_refused(), 1);
+        queue.release();
+        assert!(queue.reserve());
+        queue.release();
+        queue.append(&record("a"));
+        assert!(!queue.reserve(), "lines that wait take room too");
+    }
+
+    #[test]
+    fn lag_is_the_age_of_what_waits() {
+        let mut queue = queue(1 << 20);
+        assert_eq!(queue.lag(NOW), Duration::ZERO);
+        queue.append(&record("a"));
+        assert_eq!(queue.lag(NOW), Duration::ZERO);
+        assert_eq!(queue.lag(NOW.after(Duration::from_secs(2))), Duration::from_secs(2));
+    }
+}

@@ -147,3 +147,111 @@ fn fetch(remote: &RemoteKeys) -> Call {
         timeout: remote.timeout.max(Duration::from_millis(1)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use graphwarden_policies::policy::{At, Problems};
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Moment = Moment(1_800_000_000_000_000);
+    const SET: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    fn authenticator(discover: bool) -> Authenticator {
+        let mut keys = json!({ "cluster": "idp", "path": "/jwks.json", "refresh": "300s" });
+        if discover {
+            keys = json!({ "cluster": "idp", "discover": true });
+        }
+        let config = json!({ "issuers": [{
+            "issuer": "https://idp.example.com", "audiences": ["a"], "algorithms": ["EdDSA"], "keys": keys,
+        }] });
+        let config = serde_json::from_value(config).unwrap();
+        let mut problems = Problems::new();
+        Authenticator::compile(&config, &At::root(), &|_| None, &mut problems)
+            .unwrap_or_else(|| panic!("{problems}"))
+    }
+
+    fn issuer(call: &Call) -> (IssuerId, bool) {
+        match call.purpose {
+            Purpose::Keys { issuer, discovering } => (issuer, discovering),
+            _ => panic!("{call:?}"),
+        }
+    }
+
+    fn reply(status: u16, body: &str) -> CallReply {
+        CallReply { status: Some(status), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn keys_are_fetched_at_once_and_again_before_they_are_old() {
+        let authenticator = authenticator(false);
+        let mut keeper = KeyKeeper::new(&authenticator, 7);
+        let calls = keeper.due(NOW);
+        let (id, discovering) = issuer(&calls[0]);
+        assert!(!discovering && !keeper.ring().is_loaded(id));
+        assert!(keeper.due(NOW).is_empty(), "one fetch at a time");
+        let progress = keeper.answered(id, false, &reply(200, SET), &authenticator, NOW);
+        assert_eq!(progress, Progress::Ended(Ok(1)));
+        assert!(keeper.ring().is_loaded(id));
+        assert!(keeper.due(NOW.after(Duration::from_secs(269))).is_empty());
+        assert_eq!(keeper.due(NOW.after(Duration::from_secs(300))).len(), 1);
+    }
+
+    #[test]
+    fn a_failed_fetch_keeps_the_old_keys_and_comes_again_soon() {
+        let authenticator = authenticator(false);
+        let mut keeper = KeyKeeper::new(&authenticator, 7);
+        let (id, _) = issuer(&keeper.due(NOW)[0]);
+        keeper.answered(id, false, &reply(200, SET), &authenticator, NOW);
+        let mut now = NOW;
+        for bad in [
+            reply(500, ""),
+            reply(200, "{}"),
+            reply(200, "garbage"),
+            CallReply { status: None, body: Vec::new() },
+        ] {
+            now = now.after(Duration::from_secs(300));
+            assert_eq!(keeper.due(now).len(), 1);
+            assert!(matches!(keeper.answered(id, false, &bad, &authenticator, now), Progress::Ended(Err(_))));
+            assert!(keeper.ring().is_loaded(id));
+        }
+        assert_eq!(keeper.due(now.after(Duration::from_secs(60))).len(), 1);
+    }
+
+    #[test]
+    fn discovery_leads_to_the_keys() {
+        let authenticator = authenticator(true);
+        let mut keeper = KeyKeeper::new(&authenticator, 7);
+        let (id, discovering) = issuer(&keeper.due(NOW)[0]);
+        assert!(discovering);
+        let document = r#"{"issuer":"https://idp.example.com","jwks_uri":"https://idp.example.com/keys"}"#;
+        let Progress::Follow(call) = keeper.answered(id, true, &reply(200, document), &authenticator, NOW)
+        else {
+            panic!("no second step")
+        };
+        assert_eq!(issuer(&call), (id, false));
+        assert!(call.headers.contains(&(":path".to_owned(), "/keys".to_owned())));
+        keeper.answered(id, false, &reply(200, SET), &authenticator, NOW);
+        assert!(keeper.ring().is_loaded(id));
+    }
+
+    #[test]
+    fn unknown_keys_are_fetched_at_once_but_garbage_cannot_drive_it() {
+        let authenticator = authenticator(false);
+        let mut keeper = KeyKeeper::new(&authenticator, 7);
+        let (id, _) = issuer(&keeper.due(NOW)[0]);
+        assert!(keeper.want(id, NOW), "one that is under way is joined");
+        assert!(keeper.due(NOW).is_empty());
+        keeper.answered(id, false, &reply(200, SET), &authenticator, NOW);
+        let mut fetches = 0;
+        for _ in 0..1_000 {
+            keeper.want(id, NOW);
+            for call in keeper.due(NOW) {
+                fetches += 1;
+                keeper.answered(issuer(&call).0, false, &reply(200, SET), &authenticator, NOW);
+            }
+        }
+        assert!((1..=3).contains(&fetches), "{fetches}");
+    }
+}

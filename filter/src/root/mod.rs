@@ -15,8 +15,8 @@ pub use metrics::{Gauge, name_of};
 use std::rc::Rc;
 use std::time::Duration;
 
-use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, TokenCache};
-use graphwarden_policies::policy::{Environment, Policy, Problems};
+use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, Origin, TokenCache};
+use graphwarden_policies::policy::{At, Environment, Policy, Problems};
 
 use crate::exchange::{BodySight, CallReply, Gate, Ledger, Moment, Wait};
 use evidence::{Delivered, Queue};
@@ -84,6 +84,16 @@ impl Core {
         now: Moment,
     ) -> Result<Self, Problems> {
         let policy = Policy::parse(document, environment)?;
+        // Refused here rather than denying every request later without saying why.
+        if *policy.authenticator.origin() != Origin::Token {
+            let mut problems = Problems::new();
+            problems.add_with_hint(
+                &At::root().member("identity").member("from"),
+                "this filter verifies tokens itself and does not read jwt_authn's metadata",
+                "leave the field out, or write from: token",
+            );
+            return Err(problems);
+        }
         let queue = policy
             .evidence
             .clone()

@@ -67,6 +67,21 @@ fn what_a_client_sends_is_cut_to_size() {
 }
 
 #[test]
+fn a_body_over_the_limit_is_cut_and_its_digest_covers_the_whole() {
+    let mut rig = Rig::with(|document| document["evidence"]["body"] = json!({ "limit": "4B" }));
+    rig.get(&format!("/threads/{THREAD}/state"));
+    rig.respond(200, &[("content-type", "application/json")], false);
+    rig.chunk(b"[1,", false);
+    rig.chunk(b"2,3", false);
+    rig.chunk(b",4]", true);
+    let response = rig.outcome(Departure::Reset)["response"].take();
+    assert_eq!(response["body"], "[1,2");
+    assert_eq!(response["body_truncated"], true);
+    assert_eq!(response["bytes"], 9);
+    assert_eq!(response["body_sha256"], graphwarden_policies::evidence::sha256_hex(b"[1,2,3,4]"));
+}
+
+#[test]
 fn debug_shows_no_header_of_the_request() {
     let mut rig = Rig::new();
     let pairs = rig.request("POST", "/threads/search", &[]);

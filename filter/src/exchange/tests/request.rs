@@ -57,9 +57,21 @@ fn a_read_is_forwarded_at_once_with_the_identity_in_the_tokens_place() {
     }
     assert_eq!(set(":path"), Some(format!("/threads/{THREAD}/state")));
     assert_eq!(set("x-graphwarden-subject").as_deref(), Some("alice"));
-    assert_eq!(set("x-request-id").as_deref(), Some("r-1"));
+    assert_eq!(set("x-request-id"), None, "it is there already");
     assert!(set("x-api-key").is_some());
     assert!(!edits.iter().any(|edit| matches!(edit, Edit::Remove(n) | Edit::Set(n, _) if n == "x-mine")));
+}
+
+#[test]
+fn a_request_without_a_safe_id_gets_one() {
+    for headers in [&[][..], &[("x-request-id", "a b")], &[("x-request-id", "a"), ("x-request-id", "b")]] {
+        let mut rig = Rig::new();
+        let pairs = rig.request("GET", &format!("/threads/{THREAD}/state"), headers);
+        let effects = rig.headers(pairs, true);
+        let set =
+            edits(&effects).iter().any(|edit| matches!(edit, Edit::Set(name, _) if name == "x-request-id"));
+        assert!(set, "{headers:?}");
+    }
 }
 
 #[test]
@@ -74,7 +86,8 @@ fn public_operations_need_no_token_and_carry_none_on() {
 #[test]
 fn every_fault_of_a_request_has_its_own_answer() {
     let path = format!("/threads/{THREAD}/state");
-    let cases: [(&str, &str, &[(&str, &str)], (u16, &str)); 6] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], (u16, &'a str));
+    let cases: [Case<'_>; 6] = [
         ("GET", &path, &[], (401, "token_missing")),
         ("GET", &path, &[("authorization", "Bearer x")], (401, "token_malformed")),
         (
