@@ -1,4 +1,4 @@
-//! The policy document as the host hands it over, brought into JSON.
+//! Documents as the host hands them over, brought into JSON: the policy, and claims in dynamic metadata.
 //!
 //! Istio's `pluginConfig` and a `google.protobuf.StringValue` arrive as JSON text. A `google.protobuf.Struct`, which
 //! is how a policy is written inline in Envoy's YAML, arrives as the message's own bytes [Envoy 1.40]:
@@ -7,6 +7,7 @@
 //! Struct    { 1: map entry { 1: name, 2: Value } }
 //! Value     { 1: null | 2: number (double) | 3: string | 4: bool | 5: Struct | 6: ListValue }
 //! ListValue { 1: Value }
+//! Metadata  { 1: map entry { 1: namespace, 2: Struct } }
 //! ```
 
 use serde_json::{Map, Number, Value};
@@ -25,6 +26,28 @@ pub(crate) fn to_json(document: Vec<u8>) -> Vec<u8> {
         Some(json) => json,
         None => document,
     }
+}
+
+/// What stands under `key` in a namespace of Envoy's dynamic metadata (`envoy.config.core.v3.Metadata`), in JSON.
+/// `None` where there is nothing, or the bytes are no such message.
+pub(crate) fn metadata_to_json(metadata: &[u8], namespace: &str, key: &str) -> Option<Vec<u8>> {
+    let mut found = None;
+    for field in fields(metadata) {
+        // Field 2 is the metadata of type Any, which jwt_authn does not write.
+        let (1, Field::Bytes(entry)) = field? else { continue };
+        let (mut name, mut wire) = (&[][..], &[][..]);
+        for field in fields(entry) {
+            match field? {
+                (1, Field::Bytes(text)) => name = text,
+                (2, Field::Bytes(bytes)) => wire = bytes,
+                _ => return None,
+            }
+        }
+        if name == namespace.as_bytes() {
+            found = read_struct(wire, DEEPEST)?.remove(key);
+        }
+    }
+    serde_json::to_vec(&found?).ok()
 }
 
 fn read_struct(wire: &[u8], depth: u32) -> Option<Map<String, Value>> {
@@ -135,6 +158,33 @@ mod tests {
         });
         let json = to_json(struct_of(written.as_object().unwrap()));
         assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), written);
+    }
+
+    #[test]
+    fn claims_are_found_in_their_namespace_alone() {
+        let claims = json!({"sub": "zoe", "exp": 1_795_348_800, "roles": ["a"]});
+        let mut metadata = Vec::new();
+        for (namespace, content) in [
+            ("other", json!({"payload": {"sub": "mallory"}})),
+            ("envoy.filters.http.jwt_authn", json!({"payload": claims, "header": {"alg": "RS256"}})),
+            ("another", json!({"payload": {"sub": "mallory"}})),
+        ] {
+            let mut entry = Vec::new();
+            put(&mut entry, 0x0a, namespace.as_bytes());
+            put(&mut entry, 0x12, &struct_of(content.as_object().unwrap()));
+            put(&mut metadata, 0x0a, &entry);
+        }
+        put(&mut metadata, 0x12, b"typed metadata");
+        let found = metadata_to_json(&metadata, "envoy.filters.http.jwt_authn", "payload").unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&found).unwrap(), claims);
+        for (namespace, key) in [("envoy.filters.http.jwt_authn", "claims"), ("envoy", "payload"), ("", "")] {
+            assert_eq!(metadata_to_json(&metadata, namespace, key), None);
+        }
+        for length in 1..metadata.len() {
+            // Cut anywhere, it is either no message or one that does not hold all of it.
+            let cut = metadata_to_json(&metadata[..length], "envoy.filters.http.jwt_authn", "payload");
+            assert!(cut.is_none_or(|cut| cut == found), "{length}");
+        }
     }
 
     #[test]

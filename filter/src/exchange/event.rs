@@ -19,6 +19,9 @@ pub enum Event {
         end_of_stream: bool,
         /// The peer's address as the host knows it.
         source: Option<String>,
+        /// The claims that Envoy's jwt_authn verified, in JSON, from dynamic metadata and from nowhere else. Only
+        /// where the policy takes identities from there.
+        verified: Option<Vec<u8>>,
     },
     /// More of the request's body is in the host's buffer.
     RequestBody {

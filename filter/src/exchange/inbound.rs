@@ -10,6 +10,8 @@ use super::refusal::Refusal;
 #[derive(Debug)]
 pub(super) struct Inbound {
     pub(super) pairs: Pairs,
+    /// The claims that Envoy's jwt_authn verified, in JSON.
+    pub(super) verified: Option<Vec<u8>>,
     pub(super) body: Body,
     /// The caller said that it will not wait for people (RFC 7240 section 4.1).
     pub(super) patience: Patience,
@@ -78,7 +80,7 @@ impl Inbound {
             Body::Coming { bytes: Vec::new(), last: now, seen: Seen::NotYet }
         };
         let patience = if respond_async { Patience::RespondAsync } else { Patience::Waits };
-        Ok(Self { pairs, body, patience })
+        Ok(Self { pairs, verified: None, body, patience })
     }
 
     pub(super) fn method(&self) -> &[u8] {

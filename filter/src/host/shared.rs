@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
+use graphwarden_policies::identity::Origin;
 use graphwarden_policies::policy::Policy;
 use proxy_wasm::types::{LogLevel, MapType, MetricType};
 
@@ -349,6 +350,14 @@ impl Stream {
         let serial = self.serial.get().wrapping_add(1);
         self.serial.set(serial);
         serial
+    }
+
+    /// The claims that Envoy's jwt_authn verified, where the policy takes identities from there.
+    pub(super) fn verified_claims(&self) -> Option<Vec<u8>> {
+        match self.policy.authenticator.origin() {
+            Origin::Token => None,
+            Origin::JwtAuthn { namespace, key } => wire::dynamic_metadata(namespace, key),
+        }
     }
 
     pub(super) fn wants_request_body(&self) -> bool {

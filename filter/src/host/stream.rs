@@ -73,6 +73,7 @@ impl HttpContext for StreamHost {
                 pairs: wire::pairs(MapType::HttpRequestHeaders),
                 end_of_stream,
                 source: wire::text_property(&["source", "address"]),
+                verified: stream.verified_claims(),
             })
         })
     }

@@ -6,6 +6,7 @@ use graphwarden_policies::identity::NativeVerifier;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
+use crate::document::metadata_to_json;
 use crate::exchange::{Edit, Moment, Pairs, Reply};
 use crate::native;
 use crate::root::Call;
@@ -82,6 +83,13 @@ pub(super) fn call_status() -> Option<u16> {
 pub(super) fn text_property(path: &[&str]) -> Option<String> {
     let value = hostcalls::get_property(path.to_vec()).ok().flatten()?;
     (!value.is_empty()).then(|| String::from_utf8_lossy(&value).into_owned())
+}
+
+/// What stands under `key` in a namespace of the stream's dynamic metadata, in JSON.
+pub(super) fn dynamic_metadata(namespace: &str, key: &str) -> Option<Vec<u8>> {
+    // Asked for by a longer path, Envoy answers with pairs that have lost their types; whole, with the message.
+    let metadata = hostcalls::get_property(vec!["metadata"]).ok().flatten()?;
+    metadata_to_json(&metadata, namespace, key)
 }
 
 pub(super) fn define(kind: MetricType, name: &str) -> Option<u32> {

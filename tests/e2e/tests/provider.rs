@@ -185,3 +185,55 @@ fn a_gate_that_starts_without_its_provider_says_so_and_recovers_by_itself() {
         .await
     });
 }
+
+#[test]
+fn the_check_of_envoys_own_filter_is_trusted_and_no_header_is() {
+    run("provider-jwt-authn", async |site: &Site| {
+        let provider = OidcProvider::start(site).await?;
+        let upstream = Upstream::start(|_| Reply::json(200, &json!({"thread_id": THREAD}))).await?;
+        let mut policy = policy(&provider).await?;
+        policy["identity"]["from"] = json!("jwt_authn");
+        policy["identity"]["jwt_authn"] = json!({"key": "payload"});
+        policy["identity"]["issuers"] = json!([{"issuer": provider.url(), "audiences": ["langgraph"]}]);
+        let nobody = free_port()?;
+        let mut setup = EnvoySetup::new(policy, upstream.port(), nobody.number(), provider.port());
+        let jwks = format!("{}/jwks", provider.url());
+        setup.before = vec![json!({
+            "name": "envoy.filters.http.jwt_authn",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+                "providers": {"idp": {
+                    "issuer": provider.url(),
+                    "payload_in_metadata": "payload",
+                    "remote_jwks": {"http_uri": {"uri": jwks, "cluster": "idp", "timeout": "5s"}},
+                }},
+                // Whoever comes without a token is let through to the gate, which has to refuse.
+                "rules": [{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [
+                    {"provider_name": "idp"}, {"allow_missing": {}},
+                ]}}}],
+            },
+        })];
+        let envoy = Envoy::start(site, &setup).await?;
+
+        let token = provider.sign_in("zoe").await?;
+        read_thread(&token).send(envoy.port()).await?.expect_status(200)?;
+        let seen = upstream.seen();
+        let [request] = &seen[..] else { anyhow::bail!("{} requests", seen.len()) };
+        ensure!(request.header("x-graphwarden-subject").as_deref() == Some("zoe"));
+        ensure!(request.header("x-graphwarden-roles").as_deref() == Some("analyst"));
+        ensure!(!request.holds(&token), "a token went upstream");
+
+        let claims =
+            json!({"iss": provider.url(), "sub": "zoe", "aud": "langgraph", "exp": 4_000_000_000_u64});
+        let forged = Ask::get(&format!("/threads/{THREAD}"))
+            .header("payload", claims.to_string())
+            .header("x-jwt-payload", claims.to_string())
+            .header("x-envoy-metadata", claims.to_string())
+            .send(envoy.port())
+            .await?;
+        forged.expect_status(401)?;
+        ensure!(forged.json()?["reason"] == "token_missing", "{}", forged.text());
+        ensure!(upstream.seen().len() == 1, "a forged request went upstream");
+        Ok(())
+    });
+}

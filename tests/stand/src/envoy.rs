@@ -49,13 +49,27 @@ pub struct EnvoySetup {
     pub concurrency: u32,
     /// The filter.
     pub filter: Filter,
+    /// HTTP filters that run before it, as Envoy's configuration has them.
+    pub before: Vec<Value>,
+    /// More variables that the policy may name.
+    pub environment: Vec<(String, String)>,
 }
 
 impl EnvoySetup {
     /// One worker, our filter, the shipped setting of `allow_on_headers_stop_iteration`.
     #[must_use]
     pub fn new(policy: Value, langgraph: u16, desk: u16, idp: u16) -> Self {
-        Self { policy, langgraph, desk, idp, allow_stop: true, concurrency: 1, filter: Filter::default() }
+        Self {
+            policy,
+            langgraph,
+            desk,
+            idp,
+            allow_stop: true,
+            concurrency: 1,
+            filter: Filter::default(),
+            before: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -91,6 +105,7 @@ impl Envoy {
         let config = site.write(&format!("{name}.json"), render(&port, &admin, site, setup)?.to_string())?;
         let mut command = command(site)?;
         command
+            .envs(setup.environment.iter().map(|(name, value)| (name, value)))
             .arg("-c")
             .arg(config)
             // Hot restart needs a shared memory segment per base id, and parallel tests would share it.
@@ -201,7 +216,7 @@ fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<
     let filters = part(&mut config, filters)?.as_array_mut().context("http_filters")?;
     let module = match &setup.filter {
         Filter::Absent => {
-            filters.remove(0);
+            filters.splice(0..1, setup.before.iter().cloned());
             return Ok(config);
         }
         Filter::Graphwarden => site.tools().module()?,
@@ -214,9 +229,15 @@ fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<
     plugin["allow_on_headers_stop_iteration"] = json!(setup.allow_stop);
     plugin["vm_config"]["code"]["local"]["filename"] = json!(module);
     plugin["configuration"]["value"] = setup.policy.clone();
+    let variables = plugin
+        .pointer_mut("/vm_config/environment_variables/host_env_keys")
+        .and_then(Value::as_array_mut)
+        .context("no host_env_keys")?;
+    variables.extend(setup.environment.iter().map(|(name, _)| json!(name)));
     if matches!(setup.filter, Filter::Module(_)) {
         plugin.as_object_mut().context("plugin")?.remove("configuration");
     }
+    filters.splice(0..0, setup.before.iter().cloned());
     Ok(config)
 }
 

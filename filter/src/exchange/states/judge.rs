@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use graphwarden_policies::access::Effect as Ruling;
 use graphwarden_policies::evidence::OperationRecord;
-use graphwarden_policies::identity::{Identity, Introspection};
+use graphwarden_policies::identity::{Identity, Introspection, Origin, Refused};
 use graphwarden_policies::operation::{self, Class};
 use graphwarden_policies::reason::Reason;
 
@@ -71,13 +71,21 @@ fn public(inbound: Inbound, head: &operation::Head, cx: &mut Cx<'_, '_>) -> Stat
 pub(super) fn caller(inbound: Inbound, head: ReadHead, until: Option<Moment>, cx: &mut Cx<'_, '_>) -> State {
     let gate = &mut *cx.gate;
     let now = gate.now;
-    let verified = gate.policy.authenticator.authenticate(
-        &inbound.pairs,
-        gate.keys.ring(),
-        gate.tokens,
-        gate.native,
-        now.seconds(),
-    );
+    let authenticator = &gate.policy.authenticator;
+    let verified = match (authenticator.origin(), &inbound.verified) {
+        (Origin::Token, _) => authenticator.authenticate(
+            &inbound.pairs,
+            gate.keys.ring(),
+            gate.tokens,
+            gate.native,
+            now.seconds(),
+        ),
+        (Origin::JwtAuthn { .. }, Some(claims)) => authenticator.authenticate_payload(claims, now.seconds()),
+        (Origin::JwtAuthn { .. }, None) => {
+            let detail = "jwt_authn left no claims: no token came, or it does not run before this filter";
+            Err(Refused { reason: Reason::TokenMissing, detail, refetch: None })
+        }
+    };
     match verified {
         Ok(identity) => active(inbound, head, identity, cx),
         Err(refused) => {

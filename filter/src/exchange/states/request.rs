@@ -29,8 +29,8 @@ pub(in super::super) struct Opening;
 impl Opening {
     pub(in super::super) fn handle(self, event: Event, cx: &mut Cx<'_, '_>) -> State {
         match event {
-            Event::RequestHeaders { pairs, end_of_stream, source } => {
-                Self::open(pairs, end_of_stream, source, cx)
+            Event::RequestHeaders { pairs, end_of_stream, source, verified } => {
+                Self::open(pairs, end_of_stream, source, verified, cx)
             }
             // The proxy answered before this filter saw anything: nothing of ours to judge, nothing to mask.
             Event::ResponseHeaders { .. } | Event::ResponseBody { .. } | Event::ResponseTrailers => {
@@ -45,7 +45,13 @@ impl Opening {
         }
     }
 
-    fn open(pairs: Pairs, end_of_stream: bool, source: Option<String>, cx: &mut Cx<'_, '_>) -> State {
+    fn open(
+        pairs: Pairs,
+        end_of_stream: bool,
+        source: Option<String>,
+        verified: Option<Vec<u8>>,
+        cx: &mut Cx<'_, '_>,
+    ) -> State {
         let now = cx.gate.now;
         cx.dossier.began = now;
         if let Some(id) = request_id(&pairs) {
@@ -61,7 +67,7 @@ impl Opening {
         }
         match Inbound::new(pairs, end_of_stream, cx.gate.policy.limits.request_body, now) {
             Err(refusal) => cx.refuse(&refusal),
-            Ok(inbound) => judge::head(inbound, cx),
+            Ok(inbound) => judge::head(Inbound { verified, ..inbound }, cx),
         }
     }
 }

@@ -108,6 +108,49 @@ fn every_fault_of_a_request_has_its_own_answer() {
 }
 
 #[test]
+fn where_envoy_verifies_no_header_is_an_identity() {
+    let trusting = || {
+        Rig::with(|policy| {
+            policy["identity"] = json!({
+                "from": "jwt_authn", "jwt_authn": {"key": "payload"},
+                "issuers": [{"issuer": IDP, "audiences": ["langgraph"]}],
+            });
+        })
+    };
+    let path = format!("/threads/{THREAD}/state");
+    let claims = |rig: &Rig, lives: u64| {
+        let exp = rig.now.seconds() + lives;
+        json!({"iss": IDP, "sub": "alice", "aud": "langgraph", "exp": exp}).to_string().into_bytes()
+    };
+    let ask = |rig: &mut Rig, pairs, verified| {
+        rig.on(Event::RequestHeaders { pairs, end_of_stream: true, source: None, verified })
+    };
+
+    let mut rig = trusting();
+    let verified = claims(&rig, 60);
+    ask(&mut rig, bare("GET", &path, &[]), Some(verified));
+    assert_eq!(rig.state(), "Forwarded");
+
+    // A token that would verify, and claims in every header that somebody might read them from.
+    let mut rig = trusting();
+    let text = String::from_utf8(claims(&rig, 60)).unwrap();
+    let pairs = rig.request("GET", &path, &[("payload", &text), ("x-jwt-payload", &text)]);
+    ask(&mut rig, pairs, None);
+    assert_eq!(refused(&rig), reason(401, "token_missing"));
+
+    let mut rig = trusting();
+    let expired = json!({"iss": IDP, "sub": "alice", "aud": "langgraph", "exp": 1}).to_string().into_bytes();
+    ask(&mut rig, bare("GET", &path, &[]), Some(expired));
+    assert_eq!(refused(&rig), reason(401, "token_expired"));
+
+    // And the other way round: where the gate verifies, claims from elsewhere count for nothing.
+    let mut rig = Rig::new();
+    let verified = claims(&rig, 60);
+    ask(&mut rig, bare("GET", &path, &[]), Some(verified));
+    assert_eq!(refused(&rig), reason(401, "token_missing"));
+}
+
+#[test]
 fn strangers_cannot_tell_which_routes_exist() {
     let mut rig = Rig::new();
     rig.headers(bare("GET", "/nothing/here", &[]), true);

@@ -150,7 +150,8 @@ impl Rig {
     }
 
     pub(super) fn headers(&mut self, pairs: Pairs, end_of_stream: bool) -> Vec<Effect> {
-        self.on(Event::RequestHeaders { pairs, end_of_stream, source: Some("192.0.2.1:4711".to_owned()) })
+        let source = Some("192.0.2.1:4711".to_owned());
+        self.on(Event::RequestHeaders { pairs, end_of_stream, source, verified: None })
     }
 
     pub(super) fn body(&mut self, bytes: &[u8], end_of_stream: bool) -> Vec<Effect> {

@@ -114,6 +114,7 @@ fn event(name: &str, rig: &Rig) -> Event {
             pairs: rig.request("GET", &format!("/threads/{THREAD}/state"), &[]),
             end_of_stream: true,
             source: None,
+            verified: None,
         },
         "request body" => Event::RequestBody { fresh: b"{".to_vec(), end_of_stream: false },
         "request trailers" => Event::RequestTrailers,
