@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use cel::common::ast::SourceInfo;
 use cel::common::types::CelBool;
+use cel::parser::PrattParser;
 use cel::{Context, Env, IdedExpr, Value};
 
 use super::check::{Fault, check};
@@ -14,6 +16,9 @@ use crate::policy::{At, Problems};
 
 /// Longest condition, bytes.
 const LENGTH_LIMIT: usize = 4096;
+/// Deepest nesting of brackets, and most operators: the expression is walked recursively, in the filter's small stack.
+const DEPTH_LIMIT: u16 = 48;
+const OPERATORS_LIMIT: usize = 400;
 
 /// CEL's standard library without optional values, and our `matches`.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -39,28 +44,24 @@ impl Condition {
             problems.add(at, format!("condition is longer than {LENGTH_LIMIT} bytes"));
             return None;
         }
-        if nests_deeply(source) {
-            problems
-                .add(at, "condition is too complex: more than 32 brackets deep, or more than 400 operators");
+        if is_too_complex(source) {
+            problems.add(
+                at,
+                format!("condition has more than {OPERATORS_LIMIT} operators, or 32 of `!` or `-` in a row"),
+            );
             return None;
         }
-        let program = match ENV.compile(source) {
-            Ok(program) => program,
+        let mut expression = match parser().parse(source) {
+            Ok(expression) => expression,
             Err(errors) => {
                 for error in &errors.errors {
                     let (line, column) = error.pos;
-                    problems.add(at, format!("{}: {}", place(line, column), fragment(&error.msg)));
+                    problems.add(at, format!("{}{}", place(line, column), fragment(&error.msg)));
                 }
                 return None;
             }
         };
-        let mut checked = check(program.expression(), names);
-        let mut expression = program.expression().clone();
-        let compiled: Vec<Pattern> = {
-            let mut sources = Vec::new();
-            patterns::take(&mut expression, &mut sources);
-            sources.iter().filter_map(|pattern| Pattern::compile(pattern).ok()).collect()
-        };
+        let mut checked = check(&expression, names);
         for (id, pattern) in &checked.patterns {
             if let Err(why) = Pattern::compile(pattern) {
                 checked.faults.push(Fault {
@@ -71,12 +72,10 @@ impl Condition {
             }
         }
         if !checked.faults.is_empty() {
+            let places = Places::of(source);
             for fault in checked.faults {
-                let (line, column) = program
-                    .source_info()
-                    .offset_for(fault.id)
-                    .map_or((1, 1), |(offset, _)| line_and_column(source, offset));
-                let what = format!("{}: {}", place(line, column), fault.what);
+                let (line, column) = places.find(fault.id);
+                let what = format!("{}{}", place(line, column), fault.what);
                 match fault.hint {
                     Some(hint) => problems.add_with_hint(at, what, hint),
                     None => problems.add(at, what),
@@ -84,6 +83,10 @@ impl Condition {
             }
             return None;
         }
+        let mut sources = Vec::new();
+        patterns::take(&mut expression, &mut sources);
+        let compiled: Vec<Pattern> =
+            sources.iter().filter_map(|pattern| Pattern::compile(pattern).ok()).collect();
         checked.headers.sort();
         checked.headers.dedup();
         Some(Self {
@@ -135,42 +138,73 @@ impl PartialEq for Condition {
     }
 }
 
-/// Whether the parser, which recurses, would go deep: the filter's stack is small.
-fn nests_deeply(source: &str) -> bool {
-    let (mut depth, mut unary, mut operators) = (0_usize, 0_usize, 0_usize);
+/// The library has two parsers. This one is hand-written, bounded, and a fraction of the other's size.
+fn parser() -> PrattParser {
+    PrattParser::new().max_recursion_depth(DEPTH_LIMIT).error_reporting_limit(10)
+}
+
+/// Whether the tree could get deep in ways that the parser's own limit, which counts brackets, does not see.
+fn is_too_complex(source: &str) -> bool {
+    let (mut unary, mut operators) = (0_usize, 0_usize);
     for byte in source.bytes() {
         match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b'.' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'=' | b'<' | b'>' => {
+            b'.' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'=' | b'<' | b'>' | b'[' => {
                 operators += 1
             }
             _ => {}
         }
-        unary = if matches!(byte, b'!' | b'-') { unary + 1 } else { 0 };
-        if depth > 32 || unary > 32 || operators > 400 {
+        unary = match byte {
+            b'!' | b'-' => unary + 1,
+            byte if byte.is_ascii_whitespace() => unary,
+            _ => 0,
+        };
+        if unary > 32 || operators > OPERATORS_LIMIT {
             return true;
         }
     }
     false
 }
 
-fn place(line: isize, column: isize) -> String {
-    if line > 1 { format!("line {line}, column {column}") } else { format!("column {column}") }
+/// Where each node of an expression stands.
+struct Places<'a> {
+    source: &'a str,
+    offsets: Option<Arc<SourceInfo>>,
 }
 
-/// One-based line and column of an offset in characters.
-fn line_and_column(source: &str, offset: u32) -> (isize, isize) {
-    let (mut line, mut column) = (1, 1);
-    for character in source.chars().take(usize::try_from(offset).unwrap_or(usize::MAX)) {
-        if character == '\n' {
-            line += 1;
-            column = 1;
-        } else {
-            column += 1;
-        }
+impl<'a> Places<'a> {
+    /// The parser gives places only along with an error, so it is given one: a bracket too many at the end. Nodes
+    /// get their numbers in the order of parsing, so they are those of the sound expression.
+    fn of(source: &'a str) -> Self {
+        let errors = parser().parse(&format!("{source}\n)")).err();
+        let offsets = errors.and_then(|errors| errors.errors.into_iter().find_map(|error| error.source_info));
+        Self { source, offsets }
     }
-    (line, column)
+
+    /// One-based line and column, in characters; zeros where the place is not known.
+    fn find(&self, id: u64) -> (isize, isize) {
+        let Some((offset, _)) = self.offsets.as_ref().and_then(|offsets| offsets.offset_for(id)) else {
+            return (0, 0);
+        };
+        let (mut line, mut column) = (1, 1);
+        let end = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (_, character) in self.source.char_indices().take_while(|(at, _)| *at < end) {
+            if character == '\n' {
+                line += 1;
+                column = 1;
+            } else {
+                column += 1;
+            }
+        }
+        (line, column)
+    }
+}
+
+fn place(line: isize, column: isize) -> String {
+    match line {
+        ..=0 => String::new(),
+        1 => format!("column {column}: "),
+        _ => format!("line {line}, column {column}: "),
+    }
 }
 
 /// The parser's message as a fragment of ours.

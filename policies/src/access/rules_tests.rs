@@ -148,6 +148,10 @@ fn what_cannot_be_meant_is_a_problem_with_its_column_and_a_hint() {
         ("request.headers['X-Team'] == 'a'", "a header's name is written in lower case", ""),
         ("request.headers[graph] == 'a'", "a header's name has to be written out", ""),
         ("graph == ", "column 10", ""),
+        ("graph == 'é' && grahp == 'x'", "column 17: unknown name `grahp`", "did you mean `graph`?"),
+        ("graph == 'x' &&\n  grahp == 'x'", "line 2, column 3: unknown name `grahp`", ""),
+        (&("graph == 'x'".to_owned() + &" || graph == 'x'".repeat(200)), "more than 400 operators", ""),
+        (&("[".repeat(60) + "true" + &"]".repeat(60)), "recursion limit", ""),
         ("graph ==== 'x'", "column", ""),
         ("identity.email == null", "this is never null", "absent strings are empty"),
         ("input == {'a': 1}", "maps cannot be compared", ""),
@@ -158,7 +162,7 @@ fn what_cannot_be_meant_is_a_problem_with_its_column_and_a_hint() {
         ("dyn(graph) == 3", "unknown function `dyn`", ""),
         ("Foo{a: 1} == 1", "no use in a condition", ""),
     ] {
-        let problems = one_rule(when, json!("allow")).map(|_| ()).unwrap_err();
+        let problems = one_rule(when, json!("allow")).map(|_| ()).expect_err(when);
         let found = problems.iter().any(|problem| {
             problem.path == "access.rules[0].when"
                 && problem.what.contains(what)

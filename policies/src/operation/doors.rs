@@ -1,8 +1,8 @@
 //! The doors that are closed by default: webhooks, and keys of `config.configurable` and `context`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Config, Refused};
+use super::{Config, Refused, ids};
 use crate::policy::{At, Problems};
 use crate::reason::Reason;
 
@@ -12,8 +12,9 @@ pub(super) struct Doors {
     webhooks: Vec<Origin>,
     configurable: Keys,
     context: Keys,
-    /// The deployment's graphs; empty where the policy names none.
-    pub(super) graphs: BTreeSet<String>,
+    /// The deployment's graphs by the id of the assistant that LangGraph makes of each; empty where the policy
+    /// names none.
+    graphs: BTreeMap<String, String>,
 }
 
 /// Keys that may be set.
@@ -85,13 +86,11 @@ impl Doors {
         });
         let webhooks = webhooks.collect();
         let graphs =
-            config.graphs.iter().enumerate().filter_map(|(index, graph)| {
-                match super::ids::assistant(graph) {
-                    Some(super::ids::Assistant::Graph(graph)) => Some(graph),
-                    _ => {
-                        problems.add(&at.member("graphs").index(index), "not the name of a graph");
-                        None
-                    }
+            config.graphs.iter().enumerate().filter_map(|(index, graph)| match ids::assistant(graph) {
+                Some(ids::Assistant::Graph(graph)) => Some((ids::of_graph(&graph), graph)),
+                _ => {
+                    problems.add(&at.member("graphs").index(index), "not the name of a graph");
+                    None
                 }
             });
         let graphs = graphs.collect();
@@ -101,6 +100,16 @@ impl Doors {
             context: Keys::compile(&config.context, &at.member("context"), problems),
             graphs,
         }
+    }
+
+    /// Whether a graph is one of the deployment's. Where the policy names none, every name may be one.
+    pub(super) fn knows_graph(&self, graph: &str) -> bool {
+        self.graphs.is_empty() || self.graphs.values().any(|known| known == graph)
+    }
+
+    /// The graph that LangGraph made this assistant of.
+    pub(super) fn graph_of(&self, assistant: &str) -> Option<&str> {
+        self.graphs.get(assistant).map(String::as_str)
     }
 
     /// The host of a webhook that the policy opens.

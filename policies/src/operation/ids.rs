@@ -3,6 +3,35 @@
 //! Python removes `urn:` and `uuid:` anywhere, strips `{` and `}` at the ends, removes every `-`, and reads
 //! 32 characters with `int(…, 16)`, which also takes `_` between digits, a `0x`, a sign and spaces. The plain
 //! spellings are canonicalised; the exotic ones are refused.
+//!
+//! LangGraph makes one assistant of each graph; its id is the UUID of version 5 (RFC 9562 section 5.5) of the
+//! graph's name in a namespace of LangGraph's own, so that it is known without asking.
+
+use sha1::{Digest as _, Sha1};
+
+/// LangGraph's namespace for the assistants that it makes of graphs: 6ba7b821-9dad-11d1-80b4-00c04fd430c8.
+const GRAPHS: [u8; 16] =
+    [0x6b, 0xa7, 0xb8, 0x21, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
+
+/// The id of the assistant that LangGraph makes of a graph.
+pub(super) fn of_graph(graph: &str) -> String {
+    let hash = Sha1::new().chain_update(GRAPHS).chain_update(graph.as_bytes()).finalize();
+    let mut id = String::with_capacity(36);
+    for (index, byte) in hash.iter().take(16).enumerate() {
+        let byte = match index {
+            6 => byte & 0x0f | 0x50,
+            8 => byte & 0x3f | 0x80,
+            _ => *byte,
+        };
+        if matches!(index, 4 | 6 | 8 | 10) {
+            id.push('-');
+        }
+        for digit in [byte >> 4, byte & 0x0f] {
+            id.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+    }
+    id
+}
 
 /// The canonical spelling of a UUID: lower case, 8-4-4-4-12. `None` where it is none.
 pub(super) fn uuid(spelling: &str) -> Option<String> {
@@ -69,6 +98,12 @@ mod tests {
             assert_eq!(uuid(&spelling).as_deref(), Some(ID), "{spelling}");
             assert_eq!(assistant(&spelling), Some(Assistant::Id(ID.to_owned())), "{spelling}");
         }
+    }
+
+    #[test]
+    fn the_assistant_of_a_graph_has_the_id_that_langgraph_derives() {
+        // Python: uuid.uuid5(uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8"), "support_agent")
+        assert_eq!(of_graph("support_agent"), "00cc8c2c-8c2d-5379-b231-82362dc9e54e");
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) fn with_effects(
 
 /// Refuses a graph that the policy, where it names the deployment's graphs, does not name.
 pub(super) fn known_graph(graph: &str, doors: &Doors) -> Result<(), Refused> {
-    if doors.graphs.is_empty() || doors.graphs.contains(graph) {
+    if doors.knows_graph(graph) {
         return Ok(());
     }
     Err(Refused::new(Reason::OperationUnknown, "graph is not one that the policy names"))

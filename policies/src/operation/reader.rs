@@ -67,7 +67,14 @@ impl Reader {
             BodyUse::Json if !body.trim_ascii().is_empty() => Some(json::parse(body)?),
             _ => None,
         };
-        let judged = shapes::read(head, body.as_ref(), &self.doors)?;
+        let mut judged = shapes::read(head, body.as_ref(), &self.doors)?;
+        for (operation, facts) in &mut judged {
+            let graph = operation.assistant.as_deref().and_then(|assistant| self.doors.graph_of(assistant));
+            if let (None, Some(graph)) = (&operation.graph, graph) {
+                operation.graph = Some(graph.to_owned());
+                facts.graph_known = true;
+            }
+        }
         if judged.is_empty() {
             return Err(Refused::new(Reason::OperationUnknown, "request does nothing that is known"));
         }
@@ -93,5 +100,57 @@ impl Reader {
             },
             unresolved,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(section: serde_json::Value) -> Result<Reader, Problems> {
+        let mut problems = Problems::new();
+        let config = serde_json::from_value(section).unwrap();
+        Reader::compile(&config, &At::root().member("operations"), &mut problems).ok_or(problems)
+    }
+
+    #[test]
+    fn every_problem_of_the_section_has_its_place() {
+        let section = serde_json::json!({
+            "public": ["system.helth", "threads.read"],
+            "webhooks": ["hooks.example.com", "https://a b/"],
+            "configurable": ["user_id"],
+            "graphs": ["support_agent", "not a graph"],
+        });
+        let problems = compile(section).map(|_| ()).unwrap_err();
+        let places: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(
+            places,
+            [
+                "operations.webhooks[1]",
+                "operations.graphs[1]",
+                "operations.configurable[0]",
+                "operations.public[0]",
+                "operations.public[1]",
+            ]
+        );
+        assert!(
+            problems.iter().any(|problem| problem.hint.as_deref() == Some("did you mean `system.health`?"))
+        );
+    }
+
+    #[test]
+    fn a_graph_that_the_policy_names_is_known_by_its_assistants_id_too() {
+        let reader = compile(serde_json::json!({"graphs": ["support_agent"]})).unwrap();
+        let read = |assistant: &str| {
+            let head = reader.read_head(b"POST", b"/runs/wait", &[])?;
+            reader.read(&head, serde_json::json!({"assistant_id": assistant}).to_string().as_bytes())
+        };
+        let id = super::super::ids::of_graph("support_agent").to_uppercase();
+        let request = read(&id).unwrap();
+        assert_eq!(request.operations[0].graph.as_deref(), Some("support_agent"));
+        assert!(request.facts[0].graph_known && request.unresolved.is_empty());
+        let other = read("2a6e0f1a-9a1b-5c2d-8e3f-0123456789ab").unwrap();
+        assert!(!other.facts[0].graph_known);
+        assert_eq!(read("billing").map(|_| ()).unwrap_err().reason, Reason::OperationUnknown);
     }
 }

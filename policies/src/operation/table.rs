@@ -125,7 +125,7 @@ const EVERY: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// The API. Literal segments win over parameters, as the server's order of routes has it.
 #[rustfmt::skip]
-pub(super) const ROUTES: &[Route] = &[
+pub(super) static ROUTES: &[Route] = &[
     // the server itself
     route(GET, &["/", "/ok"], &[does("system", "health", System)], Shape::Bodiless),
     route(GET, &["/info"], &[does("system", "info", System)], Shape::Bodiless),
@@ -272,4 +272,49 @@ pub(super) fn find(method: &str, segments: &[String]) -> Option<(&'static Route,
             route.paths.iter().filter_map(move |path| fit(path, segments).map(|fit| (route, fit)))
         })
         .max_by_key(|(_, fit)| fit.literal)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn sample(path: &str) -> Vec<String> {
+        path.split('/').filter(|part| !part.is_empty()).map(|part| part.replace(['{', '}'], "")).collect()
+    }
+
+    #[test]
+    fn every_route_is_found_by_its_own_path_and_no_two_are_the_same() {
+        let mut seen = BTreeSet::new();
+        for route in ROUTES {
+            for path in route.paths {
+                for method in route.methods {
+                    assert!(seen.insert((method, path)), "{method} {path} is there twice");
+                    let (found, fit) = find(method, &sample(path)).unwrap();
+                    assert!(
+                        std::ptr::eq(found, route) && fit.path == *path,
+                        "{method} {path} finds {}",
+                        fit.path
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_without_an_operation_of_its_own_is_closed_or_told_by_its_body() {
+        for route in ROUTES {
+            let by_body = matches!(route.shape, Shape::Command | Shape::Mcp | Shape::A2a);
+            assert_eq!(route.does.is_empty(), by_body || route.shape == Shape::Closed, "{:?}", route.paths);
+        }
+    }
+
+    #[test]
+    fn parameters_are_those_that_the_head_reads() {
+        for part in ROUTES.iter().flat_map(|route| route.paths).flat_map(|path| path.split('/')) {
+            let known = ["{thread}", "{run}", "{cron}", "{assistant}", "{checkpoint}", "{path}"];
+            assert!(!part.starts_with('{') || known.contains(&part), "{part}");
+        }
+    }
 }

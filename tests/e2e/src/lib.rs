@@ -3,7 +3,8 @@
 //! Which test belongs where: `tokens` who is calling; `requests` what the gate takes for a request;
 //! `responses` what it makes of answers that LangGraph never sends; `approvals` and `evidence` the
 //! desk, there and not there; `langgraph` the real server and its SDK; `configuration` what Envoy
-//! says about policies and about the files that we ship.
+//! says about policies and about the files that we ship; `operations` the table of operations against
+//! the server's own description.
 
 use std::time::Duration;
 
