@@ -120,6 +120,8 @@ struct Sweep<'s> {
     enabled: Enabled,
     found: Option<Finding>,
     hold: Option<usize>,
+    /// Where a value that its name found is found again, should it have to wait.
+    anchor: Option<usize>,
 }
 
 impl Sweep<'_> {
@@ -237,13 +239,9 @@ impl Engine {
 
     /// What comes next in `view` from its floor on.
     pub(super) fn next(&self, view: &View<'_>, patterns: &[(DetectorId, Pattern)]) -> Next {
-        let mut sweep = Sweep { view, enabled: self.enabled, found: None, hold: None };
+        let mut sweep = Sweep { view, enabled: self.enabled, found: None, hold: None, anchor: None };
         let mut at = view.floor;
-        if view.labelled && sweep.has(SECRETS) {
-            if let Some((start, found)) = secrets::after_label(view) {
-                sweep.offer_secret(start, found);
-            }
-        }
+        sweep.resume();
         loop {
             let limit = sweep.found.map_or(view.text.len(), |found| found.cover.min(view.text.len()));
             at = self.skip(view.text, at, limit);
@@ -296,9 +294,12 @@ impl Engine {
     /// examined.
     fn settle(&self, view: &View<'_>, sweep: &mut Sweep<'_>) -> bool {
         let tail = if view.ended { view.text.len() } else { self.tail(view) };
+        let waits_at = |found: Option<Finding>, hold: usize, anchor: Option<usize>| {
+            let begin = found.map_or(hold, |found| found.start.min(hold)).min(tail);
+            anchor.map_or(begin, |anchor| anchor.min(begin))
+        };
         if let Some(hold) = sweep.hold {
-            let begin = sweep.found.map_or(hold, |found| found.start.min(hold));
-            sweep.hold = Some(begin.min(tail));
+            sweep.hold = Some(waits_at(sweep.found, hold, sweep.anchor));
             return false;
         }
         let Some(found) = sweep.found else {
@@ -311,7 +312,7 @@ impl Engine {
                     sweep.offer(EMAIL, start.max(view.floor), Ok(end));
                     return true;
                 }
-                Err((_, Stop::More)) => sweep.hold = Some(found.start.min(tail)),
+                Err((_, Stop::More)) => sweep.hold = Some(waits_at(sweep.found, found.start, sweep.anchor)),
                 Err((_, Stop::No)) => {}
             }
         }
@@ -384,6 +385,30 @@ impl Sweep<'_> {
         at + 1
     }
 
+    /// Looks at what the bytes before the floor trigger behind it.
+    fn resume(&mut self) {
+        let view = self.view;
+        if !self.has(SECRETS) {
+            return;
+        }
+        let found = match view.previous(view.floor) {
+            _ if view.labelled => secrets::after_label(view),
+            Some(b':' | b'=') => secrets::named_value(view, view.floor),
+            _ => None,
+        };
+        self.value(view.floor, found);
+    }
+
+    /// Takes the value that a name found behind the separator before `begin`.
+    fn value(&mut self, begin: usize, found: Option<(usize, FoundSecret)>) {
+        if let Some((start, found)) = found {
+            if found.is_ok() {
+                self.anchor = Some(self.anchor.map_or(begin, |anchor| anchor.min(begin)));
+            }
+            self.offer_secret(start, found);
+        }
+    }
+
     fn at_sign(&mut self, at: usize) {
         match email::at_sign(self.view, at) {
             Ok((start, end)) => self.offer(EMAIL, start, Ok(end)),
@@ -400,9 +425,7 @@ impl Sweep<'_> {
 
     fn named(&mut self, separator: usize) {
         if self.has(SECRETS) {
-            if let Some((start, found)) = secrets::named_value(self.view, separator) {
-                self.offer_secret(start, found);
-            }
+            self.value(separator + 1, secrets::named_value(self.view, separator + 1));
         }
     }
 

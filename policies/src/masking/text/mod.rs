@@ -13,4 +13,6 @@ mod scan;
 pub use scan::{Scan, Verdict};
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

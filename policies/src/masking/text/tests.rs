@@ -78,8 +78,3 @@ fn leaves_identifiers_and_times_alone() {
         assert_eq!(everywhere(text), text);
     }
 }
-
-#[test]
-fn prints_a_sample() {
-    assert_eq!(whole("a@b.co"), "‹email:a@b.co›");
-}

@@ -66,29 +66,34 @@ const NOT: &[&[u8]] = &[b"page_token", b"next_token", b"max_token", b"stop_token
 /// Schemes of `Authorization`.
 const SCHEMES: &[&[u8]] = &[b"bearer ", b"basic ", b"token ", b"apikey ", b"digest "];
 
-/// A value behind the separator, `:` or `=`, at `separator`: where it begins, and where it ends.
-pub(in super::super) fn named_value(view: &View<'_>, separator: usize) -> Option<(usize, FoundSecret)> {
+/// A value at `begin`, right behind `:` or `=`: where it begins, and where it ends. While that is not decided, what
+/// stands between the separator and the value waits with it.
+pub(in super::super) fn named_value(view: &View<'_>, begin: usize) -> Option<(usize, FoundSecret)> {
+    let mut before = view.text.get(..begin).unwrap_or_default().iter().rev().chain(view.before.iter().rev());
+    let separator = *before.next()?;
     let mut name = [0u8; NAME];
-    let mut begin = NAME;
-    let within = view.text.get(..separator).unwrap_or_default().iter().rev();
-    for byte in within.chain(view.before.iter().rev()).take(NAME + 4) {
+    let mut first = NAME;
+    for byte in before.take(NAME + 4) {
         // The name may be quoted, and a space may follow it.
-        if begin == NAME && matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'`') {
+        if first == NAME && matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'`') {
             continue;
         }
-        let Some(place) = begin.checked_sub(1).and_then(|at| name.get_mut(at)) else { break };
+        let byte = byte.to_ascii_lowercase();
+        if first == NAME && !may_end(byte) {
+            break;
+        }
+        let Some(place) = first.checked_sub(1).and_then(|at| name.get_mut(at)) else { break };
         if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ')) {
             break;
         }
-        *place = byte.to_ascii_lowercase();
-        begin -= 1;
+        *place = byte;
+        first -= 1;
     }
-    let name = name.get(begin..).unwrap_or_default();
-    if let Some(kind) = classify(name) {
-        let equals = view.known(separator) == Some(b'=');
-        return Some(value(view, separator + 1, kind, equals));
+    match classify(name.get(first..).unwrap_or_default()) {
+        Some(kind) => Some(value(view, begin, kind, separator == b'=')),
+        None if separator == b':' => Some(user_info(view, begin)),
+        None => None,
     }
-    (view.known(separator) == Some(b':')).then(|| user_info(view, separator))
 }
 
 /// A whole text whose label, with `: ` behind it, is what stands before.
@@ -101,8 +106,7 @@ pub(in super::super) fn after_label(view: &View<'_>) -> Option<(usize, FoundSecr
 
 /// Whether `name` ends in one that says that its value is secret.
 fn classify(name: &[u8]) -> Option<Name> {
-    // What all of them end in: most names go here.
-    if !matches!(name.last(), Some(b'd' | b'e' | b't' | b'y' | b'n')) {
+    if !name.last().is_some_and(|byte| may_end(*byte)) {
         return None;
     }
     let ends = |known: &[u8]| {
@@ -114,11 +118,19 @@ fn classify(name: &[u8]) -> Option<Name> {
     NAMES.iter().find(|(known, _)| ends(known)).map(|(_, kind)| *kind)
 }
 
+/// Whether a name may end in this letter: most do not.
+fn may_end(byte: u8) -> bool {
+    matches!(byte, b'd' | b'e' | b't' | b'y' | b'n')
+}
+
 /// The value that begins at `at`, behind spaces, quotes and a scheme: where it begins, and where it ends.
 fn value(view: &View<'_>, at: usize, kind: Name, equals: bool) -> (usize, FoundSecret) {
     match value_begins(view, at, kind) {
         Err(stop) => (at, Err(stop)),
-        Ok((begin, quote)) => (begin, value_at(view, begin, quote, kind, equals)),
+        Ok((begin, quote)) => match value_at(view, begin, quote, kind, equals) {
+            Err(Stop::More) => (at, Err(Stop::More)),
+            found => (begin, found),
+        },
     }
 }
 
@@ -217,14 +229,13 @@ fn is_placeholder(text: &[u8]) -> bool {
         || text.first().is_some_and(|first| text.iter().all(|byte| byte == first))
 }
 
-/// The password of `scheme://user:password@host`, whose colon is at `colon`.
-fn user_info(view: &View<'_>, colon: usize) -> (usize, FoundSecret) {
-    let begin = colon + 1;
+/// The password of `scheme://user:password@host`, at `begin`.
+fn user_info(view: &View<'_>, begin: usize) -> (usize, FoundSecret) {
     let mut user = 0;
     let mut slashes = 0;
-    let within = view.text.get(..colon).unwrap_or_default().iter().rev();
+    let within = view.text.get(..begin).unwrap_or_default().iter().rev();
     let mut scheme = false;
-    for byte in within.chain(view.before.iter().rev()).take(USER + 3) {
+    for byte in within.chain(view.before.iter().rev()).skip(1).take(USER + 3) {
         match (slashes, byte) {
             (2, b':') => {
                 scheme = true;
