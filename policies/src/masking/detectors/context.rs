@@ -50,6 +50,13 @@ impl Context {
         self.last(words).is_some_and(|found| self.last(others).is_none_or(|other| other < found))
     }
 
+    /// Whether one of `words` stands right before the value: `order number #`, and nothing but letters and signs between.
+    pub(super) fn ends_with(&self, words: &[&[u8]]) -> bool {
+        let between = |byte: &u8| byte.is_ascii_lowercase() || b" #:=\"'(-_".contains(byte);
+        let gap = |end| self.text().get(end..).unwrap_or_default();
+        self.last(words).is_some_and(|end| gap(end).len() <= 16 && gap(end).iter().all(between))
+    }
+
     /// Where the last of `words` in it ends.
     pub(super) fn last(&self, words: &[&[u8]]) -> Option<usize> {
         let text = self.text();
@@ -110,7 +117,7 @@ mod tests {
             before: before.as_bytes(),
             text: text.as_bytes(),
             floor: 0,
-            fresh: false,
+            wall: isize::MIN,
             labelled: false,
             ended: true,
         };
@@ -137,11 +144,23 @@ mod tests {
 
     #[test]
     fn the_nearest_word_wins() {
-        let view =
-            View { before: b"", text: b"ssn, order ", floor: 0, fresh: false, labelled: false, ended: true };
+        let view = View {
+            before: b"",
+            text: b"ssn, order ",
+            floor: 0,
+            wall: isize::MIN,
+            labelled: false,
+            ended: true,
+        };
         assert!(!Context::read(&view, 11).has_after(&[b"ssn"], OTHER_NUMBERS));
-        let view =
-            View { before: b"", text: b"order, ssn ", floor: 0, fresh: false, labelled: false, ended: true };
+        let view = View {
+            before: b"",
+            text: b"order, ssn ",
+            floor: 0,
+            wall: isize::MIN,
+            labelled: false,
+            ended: true,
+        };
         assert!(Context::read(&view, 11).has_after(&[b"ssn"], OTHER_NUMBERS));
     }
 }

@@ -79,6 +79,9 @@ pub(super) fn around(view: &View<'_>, end: usize) -> Result<(usize, usize), (usi
 /// Where undecided text begins at the end of what is known: an at sign could come next.
 pub(super) fn tail(view: &View<'_>) -> usize {
     let end = view.text.len();
+    if view.is_fresh() && view.floor < end && b"%40".starts_with(view.span(view.floor, end)) {
+        return view.floor;
+    }
     // A code point that is cut in two there may be a letter.
     let half = end.checked_sub(1).filter(|&last| view.known(last).is_some_and(is_letter_beyond_ascii));
     match half {
@@ -112,7 +115,7 @@ fn start(view: &View<'_>, at: usize, escaped: bool) -> Option<usize> {
         start += 2;
     }
     let first = (start..at).find(|&index| view.known(index).is_some_and(is_first));
-    first.or((view.fresh && at == view.floor).then_some(at))
+    first.or((view.is_fresh() && at == view.floor).then_some(at))
 }
 
 /// Whether `%XX` at `index`, before an at sign at `at`, is an escape of something that delimits an address.

@@ -129,9 +129,14 @@ impl Sweep<'_> {
     fn offer(&mut self, detector: DetectorId, start: usize, found: Found) {
         match found {
             Err(Stop::No) => {}
-            Err(Stop::More) => self.hold = Some(self.hold.map_or(start, |hold| hold.min(start))),
+            Err(Stop::More) => self.wait_from(start),
             Ok(end) => self.take(Finding { start, end, cover: end, detector, region: None }),
         }
+    }
+
+    /// Nothing from `start` on is decided.
+    fn wait_from(&mut self, start: usize) {
+        self.hold = Some(self.hold.map_or(start, |hold| hold.min(start)));
     }
 
     fn offer_secret(&mut self, start: usize, found: FoundSecret) {
@@ -151,6 +156,11 @@ impl Sweep<'_> {
 
     fn take(&mut self, new: Finding) {
         if new.start < self.view.floor {
+            return;
+        }
+        if self.hold.is_some() {
+            // What waits may overlap it, or win.
+            self.wait_from(new.start);
             return;
         }
         let Some(old) = self.found else {
@@ -243,10 +253,13 @@ impl Engine {
         let mut at = view.floor;
         sweep.resume();
         loop {
-            let limit = sweep.found.map_or(view.text.len(), |found| found.cover.min(view.text.len()));
+            // Once something waits, what follows only tells whether something before it waits, too.
+            let length = view.text.len();
+            let limit =
+                sweep.found.filter(|_| sweep.hold.is_none()).map_or(length, |found| found.cover.min(length));
             at = self.skip(view.text, at, limit);
             let byte = match view.known(at) {
-                Some(byte) if at < limit && sweep.hold.is_none() => byte,
+                Some(byte) if at < limit => byte,
                 _ => {
                     match self.settle(view, &mut sweep) {
                         // The e-mail address around a match covers more: go on in there.
@@ -312,7 +325,9 @@ impl Engine {
                     sweep.offer(EMAIL, start.max(view.floor), Ok(end));
                     return true;
                 }
-                Err((_, Stop::More)) => sweep.hold = Some(waits_at(sweep.found, found.start, sweep.anchor)),
+                Err((start, Stop::More)) => {
+                    sweep.hold = Some(waits_at(sweep.found, start.max(view.floor), sweep.anchor));
+                }
                 Err((_, Stop::No)) => {}
             }
         }

@@ -69,7 +69,7 @@ fn dotted(view: &View<'_>, start: usize) -> Found {
 /// Whether the four numbers are a version: behind a word that says so, or `Chrome/120.0.0.0`.
 fn is_version(view: &View<'_>, start: usize, end: usize) -> bool {
     let product = view.previous(start) == Some(b'/')
-        && view.before_previous(start).is_some_and(|byte| byte.is_ascii_alphabetic());
+        && view.back(start, 2).is_some_and(|byte| byte.is_ascii_alphabetic());
     if product && view.span(start, end).ends_with(b".0.0") {
         return true;
     }
@@ -88,10 +88,8 @@ pub(super) fn v6(view: &View<'_>, colon: usize) -> (usize, Found) {
 
 /// An IPv6 address at `start`.
 pub(super) fn v6_at(view: &View<'_>, start: usize) -> Found {
-    match view.previous(start) {
-        Some(b':' | b'.' | b'-') => return Err(Stop::No),
-        Some(previous) if is_word(previous) => return Err(Stop::No),
-        _ => {}
+    if !view.word_begins(start) || view.follows_group(start) {
+        return Err(Stop::No);
     }
     let mut groups = 0;
     let mut digit = false;

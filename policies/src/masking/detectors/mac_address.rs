@@ -32,10 +32,8 @@ pub(super) fn at(view: &View<'_>, start: usize) -> Found {
 
 /// As many groups of `size` hexadecimal digits as one of `counts`, with one separator throughout.
 fn groups(view: &View<'_>, start: usize, size: usize, counts: &[usize]) -> Found {
-    match view.previous(start) {
-        Some(b':' | b'-' | b'.') => return Err(Stop::No),
-        Some(previous) if is_word(previous) => return Err(Stop::No),
-        _ => {}
+    if !view.word_begins(start) || view.follows_group(start) {
+        return Err(Stop::No);
     }
     let most = counts.iter().max().copied().unwrap_or(0);
     let mut separator = None;

@@ -141,7 +141,7 @@ pub(super) fn begins(view: &View<'_>, start: usize) -> bool {
     if is_word(previous) {
         return false;
     }
-    let before = view.before_previous(start);
+    let before = view.back(start, 2);
     match previous {
         b'-' => !before.is_some_and(|byte| byte.is_ascii_alphanumeric()),
         b'.' | b'/' => !before.is_some_and(|byte| byte.is_ascii_digit()),
@@ -160,4 +160,9 @@ pub(super) fn ends(view: &View<'_>, end: usize) -> Found {
         },
         _ => Ok(end),
     }
+}
+
+/// Whether no other number stands right before `start`, with a space between: then this is no part of a longer one.
+pub(super) fn stands_alone(view: &View<'_>, start: usize) -> bool {
+    view.previous(start) != Some(b' ') || !view.back(start, 2).is_some_and(|byte| byte.is_ascii_digit())
 }

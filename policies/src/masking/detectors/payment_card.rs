@@ -5,7 +5,7 @@
 //! microseconds begin with 1, which is no issuer's.
 
 use super::context::{Context, OTHER_NUMBERS};
-use super::numbers::{Between, Groups, ends};
+use super::numbers::{Between, Groups, ends, stands_alone};
 use super::view::{Found, Stop, View, longest};
 
 /// Groups as printed on cards and forms.
@@ -47,13 +47,12 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
     found
 }
 
-/// Whether the words right before say that digits are something else. Only for lengths that few cards have:
-/// sixteen digits in a range with a check digit are never let through.
+/// Whether what stands right before says that the digits are something else, or the end of something longer. Only for
+/// lengths that few cards have: sixteen digits in a range with a check digit are never let through.
 fn is_other(view: &View<'_>, start: usize, length: usize) -> bool {
-    matches!(length, 12..=14 | 17..=19)
-        && Context::read(view, start).last(OTHER_NUMBERS).is_some()
-        && !Context::read(view, start)
-            .has_after(&[b"card", b"visa", b"maestro", b"pan", b"credit"], OTHER_NUMBERS)
+    length != 16
+        && length != 15
+        && (!stands_alone(view, start) || Context::read(view, start).ends_with(OTHER_NUMBERS))
 }
 
 /// Whether cards begin like `digits`, however few.

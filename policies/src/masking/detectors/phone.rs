@@ -6,7 +6,7 @@
 //! Numbering Plan. What has no distinct form, such as ten digits in a row, counts behind a word of context.
 
 use super::context::{Context, OTHER_NUMBERS};
-use super::numbers::{Between, Groups, ends};
+use super::numbers::{Between, Groups, ends, stands_alone};
 use super::view::{Found, Stop, View, is_word, longest};
 
 /// `+` and 15 digits, each with a separator of two bytes after it, and the two bytes that show the end.
@@ -143,7 +143,7 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
         [0] | [0, 0, ..] => exit_code(view, start),
         _ => Err(Stop::No),
     };
-    let mut in_context = None;
+    let mut context = None;
     for form in FORMS {
         if found == Err(Stop::More) {
             break;
@@ -153,7 +153,10 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
         }
         let fits = groups.fit(form.shape, form.between).and_then(|end| {
             let digits = groups.digits(form.shape.len());
-            if digits.len() < form.total.0 || digits.len() > form.total.1 || is_book(digits) {
+            if digits.len() < form.total.0
+                || digits.len() > form.total.1
+                || (form.shape.len() == 1 && is_book(digits))
+            {
                 return Err(Stop::No);
             }
             ends(view, end)
@@ -161,8 +164,12 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
         if fits == Err(Stop::No) {
             continue;
         }
-        let context = || Context::read(view, start).has_after(WORDS, OTHER_NUMBERS);
-        if !form.named || *in_context.get_or_insert_with(context) {
+        let (named, other) = *context.get_or_insert_with(|| {
+            let context = Context::read(view, start);
+            let other = !stands_alone(view, start) || context.ends_with(OTHER_NUMBERS);
+            (context.has_after(WORDS, OTHER_NUMBERS), other)
+        });
+        if named || !(form.named || other) {
             found = longest(found, fits);
         }
     }
@@ -233,6 +240,13 @@ fn behind_code(view: &View<'_>, begin: usize, strict: bool) -> Found {
     loop {
         let byte = view.byte(at)?;
         match byte {
+            // The digit that is dialled only at home does not count: `+44 (0)20`.
+            Some(b'0')
+                if in_parentheses && view.previous(at) == Some(b'(') && view.byte(at + 1)? == Some(b')') =>
+            {
+                at += 1;
+                continue;
+            }
             Some(digit @ b'0'..=b'9') => {
                 let Some(place) = digits.get_mut(total) else {
                     overlong = true;

@@ -22,8 +22,8 @@ pub(crate) struct View<'a> {
     pub(crate) text: &'a [u8],
     /// Where undecided text begins: no match may begin before.
     pub(crate) floor: usize,
-    /// Whether a match ends at `floor`; its last byte is then no part of a word that goes on.
-    pub(crate) fresh: bool,
+    /// Where the last match ended, relative to `text`: no word or number goes on from before. It may be far before.
+    pub(crate) wall: isize,
     /// Whether the text begins at `floor`, and what names it stands before.
     pub(crate) labelled: bool,
     /// Whether the text ends here for good.
@@ -40,6 +40,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether a match ends where undecided text begins.
+    pub(crate) fn is_fresh(&self) -> bool {
+        isize::try_from(self.floor).is_ok_and(|floor| floor == self.wall)
+    }
+
     /// The byte at `index` if it is known.
     pub(crate) fn known(&self, index: usize) -> Option<u8> {
         self.text.get(index).copied()
@@ -47,22 +52,36 @@ impl<'a> View<'a> {
 
     /// The byte before `index`, `None` at the beginning of the text and behind a match.
     pub(crate) fn previous(&self, index: usize) -> Option<u8> {
-        match index.checked_sub(1) {
-            _ if index == self.floor && self.fresh => None,
+        self.back(index, 1)
+    }
+
+    /// The byte `count` before `index`, under the same terms.
+    pub(crate) fn back(&self, index: usize, count: usize) -> Option<u8> {
+        if isize::try_from(index).is_ok_and(|index| index.saturating_sub_unsigned(count) < self.wall) {
+            return None;
+        }
+        match index.checked_sub(count) {
             Some(before) => self.text.get(before).copied(),
-            None => self.before.last().copied(),
+            None => self.before.len().checked_sub(count - index).and_then(|at| self.before.get(at)).copied(),
         }
     }
 
-    /// The byte two before `index`, under the same terms.
-    pub(crate) fn before_previous(&self, index: usize) -> Option<u8> {
-        if self.fresh && (index == self.floor || index == self.floor + 1) {
-            return None;
+    /// Whether the colon, hyphen or dot before `start` follows a group of at most four hexadecimal digits, or another
+    /// one of its kind: then what begins at `start` goes on from there.
+    pub(crate) fn follows_group(&self, start: usize) -> bool {
+        let separator = self.previous(start);
+        if !matches!(separator, Some(b':' | b'-' | b'.')) {
+            return false;
         }
-        match index.checked_sub(2) {
-            Some(before) => self.text.get(before).copied(),
-            None => self.before.len().checked_sub(2 - index).and_then(|at| self.before.get(at)).copied(),
+        for count in 2..=6 {
+            match self.back(start, count) {
+                Some(byte) if byte.is_ascii_hexdigit() => {}
+                Some(byte) if is_word(byte) => return false,
+                _ if count == 2 => return self.back(start, 2) == separator,
+                _ => return true,
+            }
         }
+        false
     }
 
     /// The bytes from `start` to `end`, as far as they are known.

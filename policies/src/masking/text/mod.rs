@@ -12,7 +12,7 @@ mod scan;
 
 pub use scan::{Scan, Verdict};
 
-#[cfg(test)]
+#[cfg(all(test, not(target_family = "wasm")))]
 mod properties;
 #[cfg(test)]
 mod tests;

@@ -64,8 +64,8 @@ pub struct Scan {
     before_length: u8,
     /// Zero-width characters right before `held`.
     zero_widths: u8,
-    /// Whether a match ends where `held` begins.
-    fresh: bool,
+    /// How many decided bytes are behind the last match, if it is near.
+    since_match: Option<u8>,
     /// Whether nothing is decided yet of a text that has a label.
     labelled: bool,
     /// The value without bound that the text is in.
@@ -93,7 +93,7 @@ impl Scan {
             before: [0; CONTEXT],
             before_length: 0,
             zero_widths: 0,
-            fresh: false,
+            since_match: None,
             labelled: false,
             region: None,
             held: Vec::new(),
@@ -223,7 +223,7 @@ impl Scan {
             self.remember(text.get(..length).unwrap_or_default());
         }
         if over {
-            self.fresh = true;
+            self.since_match = Some(0);
         } else {
             self.region = Some(region);
         }
@@ -250,7 +250,7 @@ impl Scan {
             before: before.get(..usize::from(length)).unwrap_or_default(),
             text: seen,
             floor: 0,
-            fresh: self.fresh,
+            wall: self.since_match.map_or(isize::MIN, |bytes| -isize::from(bytes)),
             labelled: self.labelled,
             ended: ended && whole,
         };
@@ -273,11 +273,11 @@ impl Scan {
                     }
                     reported = cover_to;
                     view.floor = cover;
-                    view.fresh = true;
+                    view.wall = isize::try_from(cover).unwrap_or(isize::MAX);
                     view.labelled = false;
                     if region.is_some() {
                         self.region = region;
-                        self.settle(seen, cover, true, 0);
+                        self.settle(seen, cover, view.wall, 0);
                         return reported;
                     }
                 }
@@ -289,22 +289,18 @@ impl Scan {
                         on(Verdict::Clear { len: to - reported });
                     }
                     let zero_widths = folded.as_ref().map_or(0, |folded| folded.zero_widths);
-                    self.settle(
-                        seen,
-                        hold,
-                        view.fresh && hold == view.floor,
-                        if nothing { zero_widths } else { 0 },
-                    );
+                    self.settle(seen, hold, view.wall, if nothing { zero_widths } else { 0 });
                     return to;
                 }
             }
         }
     }
 
-    /// Notes that `seen` is decided up to `end`.
-    fn settle(&mut self, seen: &[u8], end: usize, fresh: bool, zero_widths: u8) {
+    /// Notes that `seen` is decided up to `end`, and that the last match ended at `wall`.
+    fn settle(&mut self, seen: &[u8], end: usize, wall: isize, zero_widths: u8) {
         self.remember(seen.get(..end).unwrap_or(seen));
-        self.fresh = fresh;
+        let since = isize::try_from(end).unwrap_or(isize::MAX).saturating_sub(wall);
+        self.since_match = u8::try_from(since).ok();
         self.labelled = self.labelled && end == 0;
         self.zero_widths = zero_widths;
     }

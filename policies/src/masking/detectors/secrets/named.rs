@@ -175,7 +175,8 @@ fn value_at(view: &View<'_>, begin: usize, quote: Option<u8>, kind: Name, equals
         Some(b'"') => |byte| !matches!(byte, b'"' | b'\n' | b'\r'),
         Some(b'\'') => |byte| !matches!(byte, b'\'' | b'\n' | b'\r'),
         Some(_) => |byte| !matches!(byte, b'`' | b'\n' | b'\r'),
-        None => bare,
+        None if kind == Name::Sure => bare,
+        None => |byte| bare(byte) && byte.is_ascii(),
     };
     // What is no secret whatever follows is not held.
     if matches!(view.byte(begin)?, Some(b'[' | b'<' | b'{' | b'$' | b'*' | b'(')) {
@@ -186,6 +187,11 @@ fn value_at(view: &View<'_>, begin: usize, quote: Option<u8>, kind: Name, equals
     if text.len() == MOST {
         return Ok(Secret::While(end, class));
     }
+    // The end of a sentence is none of the value's, except that passwords like to end in `!`.
+    let ends: &[u8] = if kind == Name::Sure { b"." } else { b".!?:" };
+    let sentence = text.iter().rev().take_while(|byte| quote.is_none() && ends.contains(byte)).count();
+    let end = end - sentence - usize::from(text.last() == Some(&b'\\'));
+    let text = view.span(begin, end);
     let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
     let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     let random = digits > 0 && (letters > 0 || text.len() >= 12);
@@ -195,11 +201,7 @@ fn value_at(view: &View<'_>, begin: usize, quote: Option<u8>, kind: Name, equals
         Name::Likely => text.len() >= 8 && (random || text.len() >= 20),
         Name::Header => text.len() >= 8,
     };
-    if !fits || is_placeholder(text) {
-        return Err(Stop::No);
-    }
-    let end = end - usize::from(text.last() == Some(&b'\\'));
-    Ok(Secret::Ends(end))
+    if !fits || is_placeholder(text) { Err(Stop::No) } else { Ok(Secret::Ends(end)) }
 }
 
 /// What a value without quotes is made of.
@@ -225,7 +227,8 @@ fn is_placeholder(text: &[u8]) -> bool {
         b"redacted",
         b"changeme",
     ];
-    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+    let core = text.strip_suffix(b"!").or(text.strip_suffix(b"?")).unwrap_or(text);
+    words.iter().any(|word| core.eq_ignore_ascii_case(word))
         || text.first().is_some_and(|first| text.iter().all(|byte| byte == first))
 }
 
