@@ -17,22 +17,28 @@ pub(super) struct Context {
 impl Context {
     /// Reads what stands before `start`.
     pub(super) fn read(view: &View<'_>, start: usize) -> Self {
-        let mut context = Self { bytes: [0; REACH], begin: REACH };
+        let mut bytes = [0; REACH];
+        let near = view.text.get(start.saturating_sub(REACH)..start).unwrap_or_default();
+        let far =
+            view.before.get((view.before.len() + near.len()).saturating_sub(REACH)..).unwrap_or_default();
+        let middle = REACH - near.len();
+        let mut begin = middle - far.len();
+        if let Some(place) = bytes.get_mut(begin..middle) {
+            place.copy_from_slice(far);
+        }
+        if let Some(place) = bytes.get_mut(middle..) {
+            place.copy_from_slice(near);
+        }
+        bytes.make_ascii_lowercase();
         let mut digits = 0;
-        let within = view.text.get(..start).unwrap_or(view.text).iter().rev();
-        for byte in within.chain(view.before.iter().rev()) {
+        for (index, byte) in bytes.iter().enumerate().skip(begin).rev() {
             digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
             if digits == 4 {
-                context.begin += 3;
+                begin = index + 4;
                 break;
             }
-            let Some(place) = context.begin.checked_sub(1).and_then(|at| context.bytes.get_mut(at)) else {
-                break;
-            };
-            *place = byte.to_ascii_lowercase();
-            context.begin -= 1;
         }
-        context
+        Self { bytes, begin }
     }
 
     /// The text, in lower case.
@@ -60,23 +66,27 @@ impl Context {
     /// Where the last of `words` in it ends.
     pub(super) fn last(&self, words: &[&[u8]]) -> Option<usize> {
         let text = self.text();
-        words.iter().filter_map(|word| last_word(text, word)).max()
+        let mut last = None;
+        let mut before = b' ';
+        for (index, byte) in text.iter().enumerate() {
+            // A word begins: no letter before it.
+            if !before.is_ascii_alphabetic() && *byte > b' ' {
+                let rest = text.get(index..).unwrap_or_default();
+                let here =
+                    words.iter().filter(|word| stands(word, rest)).map(|word| index + word.len()).max();
+                last = last.max(here);
+            }
+            before = *byte;
+        }
+        last
     }
 }
 
-/// Where the last `word` in `text` ends: no letter right before it, none right after. Digits and `_` may stand
-/// there: `user_ssn2`.
-fn last_word(text: &[u8], word: &[u8]) -> Option<usize> {
-    let mut end = text.len();
-    while let Some(at) = memchr::memmem::rfind(text.get(..end)?, word) {
-        let before = at.checked_sub(1).and_then(|at| text.get(at));
-        let after = text.get(at + word.len());
-        if !before.is_some_and(u8::is_ascii_alphabetic) && !after.is_some_and(u8::is_ascii_alphabetic) {
-            return Some(at + word.len());
-        }
-        end = at + word.len() - 1;
-    }
-    None
+/// Whether `text` begins with `word`, and no letter follows. Digits and `_` may: `ssn2`.
+fn stands(word: &[u8], text: &[u8]) -> bool {
+    word.first() == text.first()
+        && text.starts_with(word)
+        && !text.get(word.len()).is_some_and(u8::is_ascii_alphabetic)
 }
 
 /// Words that say that a number is an identifier of some other kind.

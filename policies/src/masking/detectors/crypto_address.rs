@@ -47,8 +47,17 @@ fn ethereum(view: &View<'_>, start: usize) -> Found {
     view.word_ends(end)
 }
 
+fn is_base58(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() && !matches!(byte, b'0' | b'O' | b'I' | b'l')
+}
+
+/// BIP 173 leaves out `1`, `b`, `i` and `o`.
+fn is_bech32(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() && !matches!(byte | 0x20, b'b' | b'i' | b'o') && byte != b'1'
+}
+
 fn base58check(view: &View<'_>, start: usize) -> Found {
-    let end = view.run(start, 36, |byte| BASE58.contains(&byte))?;
+    let end = view.run(start, 36, is_base58)?;
     if !(26..=35).contains(&(end - start)) || view.byte(end)?.is_some_and(is_word) {
         return Err(Stop::No);
     }
@@ -92,8 +101,7 @@ fn bech32(view: &View<'_>, start: usize) -> Found {
                 continue;
             }
         };
-        let end =
-            view.run(data, most + 1 - human.len(), |byte| BECH32.contains(&byte.to_ascii_lowercase()))?;
+        let end = view.run(data, most + 1 - human.len(), is_bech32)?;
         let length = end - start;
         if length < *least || length > *most || view.byte(end)?.is_some_and(is_word) {
             return Err(Stop::No);

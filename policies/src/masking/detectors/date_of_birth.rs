@@ -103,10 +103,23 @@ pub(super) fn at(view: &View<'_>, start: usize) -> Found {
 
 /// A date that begins with a month's name at `start`.
 pub(super) fn month_first(view: &View<'_>, start: usize) -> Found {
-    if !view.word_begins(start) {
+    if !view.word_begins(start) || !may_be_month(view, start) {
         return Err(Stop::No);
     }
     in_context(view, start, with_month_first(view, start))
+}
+
+/// Whether the first three letters are a month's, as far as they are known: tells most words apart.
+fn may_be_month(view: &View<'_>, start: usize) -> bool {
+    let mut letters = [0; 3];
+    for (offset, letter) in letters.iter_mut().enumerate() {
+        match view.known(start + offset) {
+            Some(byte) => *letter = byte.to_ascii_lowercase(),
+            None => return true,
+        }
+    }
+    let letters = letters.as_slice();
+    MONTHS.iter().any(|month| month.starts_with(letters))
 }
 
 fn in_context(view: &View<'_>, start: usize, found: Found) -> Found {

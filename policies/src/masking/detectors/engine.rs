@@ -72,6 +72,9 @@ const PHONE: DetectorId = DetectorId(12);
 const CRYPTO_ADDRESS: DetectorId = DetectorId(13);
 const SECRETS: DetectorId = DetectorId(14);
 
+/// The longest chain of overlapping values that is held as one.
+const CHAIN: usize = 4096;
+
 /// Bytes before the end of a text that a value may have begun in without a byte that triggers a recogniser.
 const QUIET: usize = 16;
 
@@ -177,7 +180,11 @@ impl Sweep<'_> {
         // What goes on without a bound does so behind both.
         let region =
             if new.cover >= old.cover { new.region.or(old.region) } else { old.region.or(new.region) };
-        self.found = Some(Finding { cover, region, ..if better { new } else { old } });
+        let first = if better { new } else { old };
+        // A chain of values, each overlapping the next, is covered to the end of its line once it is long.
+        let long = cover > first.end && cover - first.start > CHAIN;
+        let region = region.or(long.then_some(Region::While(|byte| byte != b'\n')));
+        self.found = Some(Finding { cover, region, ..first });
     }
 
     fn has(&self, detector: DetectorId) -> bool {
@@ -255,8 +262,12 @@ impl Engine {
         loop {
             // Once something waits, what follows only tells whether something before it waits, too.
             let length = view.text.len();
-            let limit =
-                sweep.found.filter(|_| sweep.hold.is_none()).map_or(length, |found| found.cover.min(length));
+            let limit = match sweep.found {
+                // What covers the text without a bound leaves nothing to look for.
+                Some(found) if found.region.is_some() => at,
+                Some(found) if sweep.hold.is_none() => found.cover.min(length),
+                _ => length,
+            };
             at = self.skip(view.text, at, limit);
             let byte = match view.known(at) {
                 Some(byte) if at < limit => byte,
@@ -448,7 +459,7 @@ impl Sweep<'_> {
     fn token_before(&mut self, at: usize) {
         if self.has(SECRETS) {
             let start = self.view.run_back(at, 8, |byte| byte.is_ascii_alphanumeric());
-            if start < at {
+            if secrets::may_begin(self.view.span(start, at)) {
                 self.offer_secret(start, secrets::token(self.view, start));
             }
         }
@@ -519,13 +530,27 @@ impl Sweep<'_> {
         if self.has(CRYPTO_ADDRESS) && matches!(view.known(start), Some(b'0' | b'1' | b'3')) {
             self.offer(CRYPTO_ADDRESS, start, crypto_address::at(view, start));
         }
+        // Digits and then letters, as in identifiers: only `12th March` is a value.
+        let digits = view.run(start, 20, |byte| byte.is_ascii_digit());
+        if digits.is_ok_and(|end| end > start + 2 && view.known(end).is_some_and(is_word)) {
+            return;
+        }
         if self.has(IP_ADDRESS) {
             self.offer(IP_ADDRESS, start, ip_address::v4(view, start));
         }
         if !numbers::begins(view, start) {
             return;
         }
+        if self.has(DATE_OF_BIRTH) {
+            self.offer(DATE_OF_BIRTH, start, date_of_birth::at(view, start));
+        }
         let groups = Groups::read(view, start);
+        if self.has(US_DRIVER_LICENSE) {
+            self.offer(US_DRIVER_LICENSE, start, us_driver_license::at(view, start));
+        }
+        if groups.are_few() {
+            return;
+        }
         let recognisers: [(DetectorId, fn(&View<'_>, usize, &Groups) -> Found); 6] = [
             (US_SSN, us_ssn::at),
             (US_ITIN, us_itin::at),
@@ -539,14 +564,8 @@ impl Sweep<'_> {
                 self.offer(detector, start, recogniser(view, start, &groups));
             }
         }
-        if self.has(DATE_OF_BIRTH) {
-            self.offer(DATE_OF_BIRTH, start, date_of_birth::at(view, start));
-        }
         if self.has(US_PASSPORT) {
             self.offer(US_PASSPORT, start, us_passport::at(view, start));
-        }
-        if self.has(US_DRIVER_LICENSE) {
-            self.offer(US_DRIVER_LICENSE, start, us_driver_license::at(view, start));
         }
     }
 }

@@ -92,6 +92,11 @@ impl Groups {
         read
     }
 
+    /// Whether they are too few for any number that is told by its digits: telephone numbers have seven.
+    pub(super) fn are_few(&self) -> bool {
+        !self.open && self.total < 7
+    }
+
     /// The digits of the first `groups` groups, each 0 to 9.
     pub(super) fn digits(&self, groups: usize) -> &[u8] {
         let length = self.groups.iter().take(groups).map(|group| group.length).sum::<usize>();

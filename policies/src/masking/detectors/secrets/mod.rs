@@ -5,8 +5,9 @@ mod private_key;
 mod token;
 
 pub(super) use named::{after_label, named_value};
-pub(super) use private_key::{Block, private_key};
-pub(super) use token::{slack_hook, token};
+pub(crate) use private_key::Block;
+pub(super) use private_key::private_key;
+pub(super) use token::{may_begin, slack_hook, token};
 
 use super::view::Stop;
 

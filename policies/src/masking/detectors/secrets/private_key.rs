@@ -20,6 +20,9 @@ const KINDS: &[&[u8]] = &[
 
 /// The beginning of a block whose first hyphen is at `start`.
 pub(in super::super) fn private_key(view: &View<'_>, start: usize) -> FoundSecret {
+    if view.byte(start + 1)? != Some(b'-') {
+        return Err(Stop::No);
+    }
     let begin = view.literal(start, BEGIN)?;
     let mut more = false;
     for kind in KINDS {
@@ -33,7 +36,7 @@ pub(in super::super) fn private_key(view: &View<'_>, start: usize) -> FoundSecre
 
 /// How much of the end marker has come. The label is not compared: whatever ends, the block does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in super::super) struct Block {
+pub(crate) struct Block {
     /// Bytes of `-----END ` that have come in a row.
     marker: usize,
     /// Once it is whole, hyphens of the last five.
