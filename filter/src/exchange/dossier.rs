@@ -119,12 +119,23 @@ impl Dossier {
 
     /// The line that says what is about to be done.
     pub(super) fn admission(&self, policy: &Policy, now: Moment) -> Record {
-        self.line(Kind::Admission, policy, now)
+        let mut record = self.line(Kind::Admission, policy, now);
+        record.source = Some(self.source.clone());
+        record.request = self.request.clone();
+        record.operations = self.operations.clone();
+        record.decision = self.decision.clone();
+        record.approval = self.approval.clone();
+        record
     }
 
-    /// The line that says how it ended.
+    /// The line that says how it ended. It takes what it says with it: nothing comes after it.
     pub(super) fn outcome(&mut self, policy: &Policy, end: End, now: Moment) -> Record {
         let mut record = self.line(Kind::Outcome, policy, now);
+        record.source = Some(std::mem::take(&mut self.source));
+        record.request = self.request.take();
+        record.operations = std::mem::take(&mut self.operations);
+        record.decision = self.decision.take();
+        record.approval = self.approval.take();
         let duration = now.since(self.began).as_micros();
         if self.status != 0 {
             let kept = std::mem::take(&mut self.sent.kept);
@@ -134,7 +145,8 @@ impl Dossier {
                 bytes: self.sent.bytes,
                 body_sha256: self.sent.hash.take().map(|hash| hex(&hash.finalize())),
                 body_truncated: !kept.is_empty() && (kept.len() as u64) < self.sent.bytes,
-                body: (!kept.is_empty()).then(|| text(&kept)),
+                body: (!kept.is_empty())
+                    .then(|| String::from_utf8(kept).unwrap_or_else(|error| text(error.as_bytes()))),
                 duration_us: u64::try_from(duration).unwrap_or(u64::MAX),
                 end,
             });
@@ -149,11 +161,6 @@ impl Dossier {
         if let Some(identity) = &self.identity {
             record.by(identity);
         }
-        record.source = Some(self.source.clone());
-        record.request = self.request.clone();
-        record.operations = self.operations.clone();
-        record.decision = self.decision.clone();
-        record.approval = self.approval.clone();
         record
     }
 }
