@@ -15,7 +15,7 @@ use crate::exchange::{CallReply, Moment};
 use crate::root::Core;
 
 /// How long a root that is shut down may take to deliver what it still has.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(60);
 /// The largest answer to a callout that is read.
 const LARGEST_ANSWER: usize = 1 << 20;
 

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     calls: RefCell<HashMap<u32, Purpose>>,
     counters: RefCell<HashMap<Metric, u32>>,
     named: RefCell<HashMap<&'static str, u32>>,
+    /// What this VM has added to each gauge.
+    shown: RefCell<BTreeMap<Gauge, u64>>,
     pace: Cell<Option<Duration>>,
 }
 
@@ -60,6 +62,7 @@ impl Shared {
             calls: RefCell::default(),
             counters: RefCell::default(),
             named: RefCell::default(),
+            shown: RefCell::default(),
             pace: Cell::new(None),
         }
     }
@@ -328,9 +331,13 @@ impl Shared {
         }
     }
 
+    /// Envoy has one gauge for all VMs: each adds what its own part has changed by.
     fn gauge(&self, gauge: Gauge, value: u64) {
-        if let Some(id) = self.named_id(MetricType::Gauge, gauge.name()) {
-            wire::set_gauge(id, value);
+        let Some(id) = self.named_id(MetricType::Gauge, gauge.name()) else { return };
+        let Ok(mut shown) = self.shown.try_borrow_mut() else { return };
+        let before = shown.insert(gauge, value).unwrap_or(0);
+        if value != before {
+            wire::shift_gauge(id, i64::try_from(i128::from(value) - i128::from(before)).unwrap_or(0));
         }
     }
 

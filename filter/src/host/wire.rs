@@ -103,8 +103,9 @@ pub(super) fn increment(id: u32, by: u64) {
     }
 }
 
-pub(super) fn set_gauge(id: u32, value: u64) {
-    let _ = hostcalls::record_metric(id, value);
+/// Adds to a gauge, or takes away.
+pub(super) fn shift_gauge(id: u32, by: i64) {
+    let _ = hostcalls::increment_metric(id, by);
 }
 
 pub(super) fn tick_every(period: Duration) {

@@ -2,18 +2,7 @@
 //!
 //! Envoy's WebAssembly metrics have no labels, so dimensions are part of the name, each behind a word of its own;
 //! `stats_tags` in Envoy's configuration turns them into labels. Envoy puts `wasmcustom.` before each.
-//!
-//! | name | kind | counts |
-//! |---|---|---|
-//! | `graphwarden.requests.decision.<allow, deny, would_deny>.reason.<code or none>` | counter | requests decided |
-//! | `graphwarden.masked.detector.<name>` | counter | values masked |
-//! | `graphwarden.approvals.outcome.<approved, denied, expired, cancelled, pending, unavailable, unsupported, withdrawn>` | counter | requests that were held for people |
-//! | `graphwarden.responses.cut.why.<words>` | counter | responses refused or cut |
-//! | `graphwarden.responses.passed_unmasked.why.<words>` | counter | responses that the policy let pass though they cannot be masked |
-//! | `graphwarden.evidence.sent`, `.failed`, `.refused` | counter | lines made durable, deliveries that failed, requests refused for want of room |
-//! | `graphwarden.evidence.queued`, `.lag_ms` | gauge | lines that wait, and how long the oldest has |
-//! | `graphwarden.keys.fetched`, `.failed` | counter | fetches of keys |
-//! | `graphwarden.waiting` | gauge | requests that are held |
+//! The list of all, for people, is `docs/metrics.md`; a test compares the two.
 
 use crate::exchange::Metric;
 
@@ -60,6 +49,22 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_is_documented() {
+        let page = include_str!("../../../docs/metrics.md");
+        let counters = [
+            Metric::Request { decision: "DECISION", reason: "CODE" },
+            Metric::Masked("NAME".to_owned()),
+            Metric::Approval("OUTCOME"),
+            Metric::Cut("WORDS"),
+            Metric::PassedUnmasked("WORDS"),
+        ];
+        let gauges = [Gauge::Queued, Gauge::Lag, Gauge::Waiting].map(|gauge| gauge.name().to_owned());
+        for name in counters.iter().map(name_of).chain(gauges) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 
     #[test]
     fn a_name_has_as_many_parts_whatever_is_counted() {
