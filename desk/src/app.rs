@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::evidence::{self, Writer};
 use crate::gateway::GatewayToken;
+use crate::log::{self, LogKey};
 use crate::pages;
 use crate::people::{self, Authority, Person};
 use crate::settings::Settings;
@@ -37,6 +38,8 @@ pub struct Desk {
     pub clock: Clock,
     /// What gateways present.
     pub gateway_token: GatewayToken,
+    /// What signs checkpoints.
+    pub log_key: LogKey,
     /// The provider of the people who decide, where one is configured.
     authority: Option<Arc<Authority>>,
     /// Settings.
@@ -53,6 +56,7 @@ impl Desk {
             waiting: Waiting::default(),
             clock,
             gateway_token: GatewayToken::new(&settings.gateway_token),
+            log_key: settings.log_key.clone(),
             authority: settings.provider.clone().map(Authority::new).transpose()?.map(Arc::new),
             settings: Arc::new(settings),
             stopping: watch::channel(false).0,
@@ -124,6 +128,7 @@ pub fn app(desk: Desk) -> Router {
         .merge(people::router())
         .merge(pages::router())
         .merge(evidence::router())
+        .merge(log::router())
         .merge(crate::contracts::router())
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::Method)

@@ -5,6 +5,8 @@
 //! | [`app`] | the application, built without a socket |
 //! | [`approvals`] | what a gateway asks, who may answer, when it ends |
 //! | [`evidence`] | lines come in, are checked, are durable |
+//! | [`log`] | the Merkle log over the lines, its key and its checkpoints |
+//! | [`package`] | what an auditor is handed, and its verification |
 //! | [`people`] | who decides, and how the desk knows |
 //! | [`pages`] | what people see |
 //! | [`gateway`] | who asks, and how the desk knows |
@@ -24,6 +26,8 @@ pub mod contracts;
 pub mod error;
 pub mod evidence;
 pub mod gateway;
+pub mod log;
+pub mod package;
 pub mod pages;
 pub mod people;
 pub mod prefer;

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use url::Url;
 
+use crate::log::LogKey;
+
 /// Settings as written: every field may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
@@ -128,6 +130,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// The token that gateways present.
     pub gateway_token: String,
+    /// What signs checkpoints and exports.
+    pub log_key: LogKey,
     /// Where people reach the desk; no trailing slash in its path.
     pub public_url: Url,
     /// Who may sign in; `None` turns the pages and the approvers' API off.
@@ -230,9 +234,18 @@ impl Settings {
         if !(1..=10_080).contains(&minutes) {
             problems.push(format!("session_minutes: {minutes} is not between 1 and 10080"));
         }
-        match (listen, database, gateway_token, public_url) {
-            (Some(listen), Some(database), Some(gateway_token), Some(public_url)) if problems.is_empty() => {
+        // Made on first use, so only once everything else is sound.
+        let log_key = database.as_deref().filter(|_| problems.is_empty()).and_then(|database| {
+            LogKey::of(database, environment)
+                .map_err(|error| problems.push(format!("log key: {error:#}")))
+                .ok()
+        });
+        match (listen, database, gateway_token, public_url, log_key) {
+            (Some(listen), Some(database), Some(gateway_token), Some(public_url), Some(log_key))
+                if problems.is_empty() =>
+            {
                 Ok(Self {
+                    log_key,
                     listen,
                     database,
                     gateway_token,

@@ -1,4 +1,5 @@
-//! `graphwarden export`: the ledger's lines of a range of dates, byte for byte, in ledger order.
+//! `graphwarden export`: the ledger's lines of a range of dates, byte for byte, in ledger order; or, where the
+//! file's name ends in `.zip`, everything that an auditor is handed, with proof.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,6 +10,8 @@ use anyhow::Context;
 use futures::StreamExt;
 
 use crate::clock::{Clock, parse_time};
+use crate::log::LogKey;
+use crate::package::Request;
 use crate::settings::database_path;
 use crate::store::{Event, Store};
 
@@ -24,9 +27,12 @@ pub struct Args {
     /// Up to, not including, this time: a date (midnight UTC) or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<i64>,
-    /// Where to: a file, or - for standard output
+    /// Where to: a file, or - for standard output. A name that ends in .zip gets tables and proof as well
     #[arg(long, value_name = "FILE|-", default_value = "-")]
     out: PathBuf,
+    /// A checkpoint from an earlier export, to be proven the beginning of this one (ZIP only)
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
 }
 
 fn time(text: &str) -> Result<i64, String> {
@@ -47,6 +53,10 @@ async fn export(args: Args) -> anyhow::Result<()> {
     let store = Store::open(&database, false).await?;
     let (from, to) = (args.from.unwrap_or(i64::MIN), args.to.unwrap_or(i64::MAX));
     anyhow::ensure!(from < to, "--from has to be before --to");
+    if args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
+        return package(&args, &database, &store).await;
+    }
+    anyhow::ensure!(args.since.is_none(), "--since needs an --out that ends in .zip");
     let count = if args.out == Path::new("-") {
         write_lines(&store, from, to, std::io::stdout().lock()).await?
     } else {
@@ -57,6 +67,27 @@ async fn export(args: Args) -> anyhow::Result<()> {
     store.record(&Event { detail: Some(&detail), ..Event::new("export") }, Clock::system().now()).await?;
     store.close().await;
     eprintln!("{count} lines");
+    Ok(())
+}
+
+/// Writes the ZIP. The entry about it comes first, so that it is part of what it tells of.
+async fn package(args: &Args, database: &Path, store: &Store) -> anyhow::Result<()> {
+    let key = LogKey::of(database, &|name| std::env::var(name).ok())?;
+    let since = args
+        .since
+        .as_ref()
+        .map(|path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display())))
+        .transpose()?;
+    let now = Clock::system().now();
+    store
+        .record(&Event { detail: Some("a package by the command line"), ..Event::new("export") }, now)
+        .await?;
+    let file = File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
+    let request = Request { from: args.from, to: args.to, since };
+    let written = crate::package::write(store, &key, &request, now, file).await?;
+    store.close().await;
+    eprintln!("{} of {} lines, {} invocations", written.lines, written.ledger, written.invocations);
+    eprintln!("log key: {}", key.public());
     Ok(())
 }
 

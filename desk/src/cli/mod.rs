@@ -19,6 +19,7 @@ mod serve;
 mod test;
 mod token;
 mod trial;
+mod verify;
 
 /// What the user typed.
 #[derive(Debug, Parser)]
@@ -43,6 +44,8 @@ pub enum Command {
     Mask(mask::Args),
     /// Say what the policy's detectors find in lines of text
     Detect(detect::Args),
+    /// Check an export offline
+    Verify(verify::Args),
     /// Say who a token makes its bearer, or why it is refused
     Token(token::Args),
     /// Say what is wrong with policies, and where
@@ -60,6 +63,7 @@ impl Command {
             Self::Export(args) => export::run(args),
             Self::Mask(args) => mask::run(args),
             Self::Detect(args) => detect::run(args),
+            Self::Verify(args) => verify::run(args),
             Self::Token(args) => token::run(args),
             Self::Check(args) => check::run(args),
             Self::Explain(args) => explain::run(args),

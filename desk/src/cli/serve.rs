@@ -75,6 +75,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         )
         .await?;
     tracing::info!(%address, database, public_url, "listening");
+    tracing::info!(key = desk.log_key.public(), "the log's public key: auditors need it to verify exports");
+    let minute = tokio::spawn(checkpoints(desk.clone()));
     let stopping = desk.clone();
     axum::serve(listener, app(desk))
         .with_graceful_shutdown(async move {
@@ -83,9 +85,23 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             stopping.stop();
         })
         .await?;
+    minute.abort();
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Signs a checkpoint every minute, where lines were added.
+async fn checkpoints(desk: Desk) {
+    let mut minute = tokio::time::interval(std::time::Duration::from_secs(60));
+    minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        minute.tick().await;
+        match desk.store.checkpoint(&desk.log_key, desk.clock.now()).await {
+            Ok(checkpoint) => tracing::debug!(size = checkpoint.size, "checkpoint"),
+            Err(error) => error.log(),
+        }
+    }
 }
 
 /// Resolves on SIGTERM or Ctrl-C.

@@ -155,6 +155,51 @@ impl Store {
         Box::pin(rows.map_err(Error::from))
     }
 
+    /// Lines between two times and before a position, with their positions, in ledger order.
+    pub fn lines_before(&self, from: i64, to: i64, end: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
+        let rows = sqlx::query_as(
+            "SELECT position, line FROM lines WHERE at >= ? AND at < ? AND position < ? ORDER BY position",
+        )
+        .bind(from)
+        .bind(to)
+        .bind(end)
+        .fetch(&self.read);
+        Box::pin(rows.map_err(Error::from))
+    }
+
+    /// Lines between two positions, both included, with their times.
+    pub fn lines_between(&self, first: i64, last: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
+        let rows =
+            sqlx::query_as("SELECT at, line FROM lines WHERE position BETWEEN ? AND ? ORDER BY position")
+                .bind(first)
+                .bind(last)
+                .fetch(&self.read);
+        Box::pin(rows.map_err(Error::from))
+    }
+
+    /// Admissions and outcomes between two times, with their positions, in order of time.
+    pub fn lines_by_time(&self, from: i64, to: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
+        let rows = sqlx::query_as(
+            "SELECT position, line FROM lines WHERE at >= ? AND at < ? AND kind IN ('admission', 'outcome') \
+             ORDER BY at, position",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch(&self.read);
+        Box::pin(rows.map_err(Error::from))
+    }
+
+    /// The exchanges that have an outcome between two times.
+    pub fn finished_exchanges(&self, from: i64, to: i64) -> BoxStream<'_, Result<String, Error>> {
+        let rows = sqlx::query_scalar(
+            "SELECT exchange FROM lines WHERE at >= ? AND at < ? AND kind = 'outcome' AND exchange IS NOT NULL",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch(&self.read);
+        Box::pin(rows.map_err(Error::from))
+    }
+
     /// How many lines the ledger holds.
     pub async fn ledger_size(&self) -> Result<i64, Error> {
         Ok(sqlx::query_scalar("SELECT coalesce(max(position), -1) + 1 FROM lines")

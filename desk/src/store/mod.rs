@@ -18,12 +18,14 @@ mod findings;
 mod journal;
 mod lines;
 mod sessions;
+mod tree;
 
 pub use approvals::{Asked, Filter, Listed};
 pub use findings::{Finding, Gap};
 pub use journal::{Event, Subject};
 pub use lines::{Appended, Heads, LineRow, Search};
 pub use sessions::{Session, SignIn};
+pub use tree::StoredCheckpoint;
 
 /// The database.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The desk without a socket: every route and error, one file a subject.
 //!
 //! `room` holds the desk under test; `approvals` and `evidence` are the gateway's side;
-//! `people` is the API for people, `pages` what they see, `interleavings` mixes them at random, `contracts` holds answers against the OpenAPI documents.
+//! `people` is the API for people, `package` what auditors get, `pages` what they see, `interleavings` mixes them at random, `contracts` holds answers against the OpenAPI documents.
 
 #![allow(missing_docs, reason = "tests are named for what they show")]
 
@@ -9,6 +9,7 @@ mod approvals;
 mod contracts;
 mod evidence;
 mod interleavings;
+mod package;
 mod pages;
 mod people;
 mod room;
