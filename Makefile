@@ -113,7 +113,7 @@ nextest:
 .PHONY: wasm-bindgen
 wasm-bindgen: toolchain
 	@[ "$$(wasm-bindgen --version 2> /dev/null)" = "wasm-bindgen $(WASM_BINDGEN)" ] \
-	  || cargo install --locked --root $(TOOLS) wasm-bindgen-cli@$(WASM_BINDGEN)
+	  || cargo install --root $(TOOLS) wasm-bindgen-cli@$(WASM_BINDGEN)
 
 .PHONY: deny
 deny:
