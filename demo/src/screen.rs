@@ -160,18 +160,17 @@ impl Screen {
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive([' ', ',']) {
-        let mut rest: Vec<char> = word.chars().collect();
         let used = lines.last().map_or(0, |line| line.chars().count());
-        if used > 0 && used + rest.len() > width {
+        if used > 0 && used + word.chars().count() > width {
             lines.push(String::new());
         }
-        while rest.len() > width {
-            let tail = rest.split_off(width);
-            lines.push(rest.into_iter().collect());
-            rest = tail;
-        }
-        if let Some(line) = lines.last_mut() {
-            line.extend(rest);
+        for character in word.chars() {
+            if lines.last().is_some_and(|line| line.chars().count() == width) {
+                lines.push(String::new());
+            }
+            if let Some(line) = lines.last_mut() {
+                line.push(character);
+            }
         }
     }
     lines
