@@ -108,10 +108,41 @@ impl Gate {
     }
 }
 
+/// Checks that share one gate, because Envoy takes seconds to compile the filter. Each runs, whatever
+/// became of those before it, and each that fails is named.
+#[derive(Debug, Default)]
+pub struct Checks {
+    failed: Vec<String>,
+    passed: usize,
+}
+
+impl Checks {
+    /// Runs one check.
+    pub async fn check(&mut self, behaviour: &str, check: impl Future<Output = Result<()>>) {
+        match check.await {
+            Ok(()) => self.passed += 1,
+            Err(error) => self.failed.push(format!("{behaviour}: {error:#}")),
+        }
+    }
+
+    /// Fails when any check did.
+    pub fn outcome(self) -> Result<()> {
+        ensure!(
+            self.failed.is_empty(),
+            "{} passed, {} failed\n  {}",
+            self.passed,
+            self.failed.len(),
+            self.failed.join("\n  ")
+        );
+        ensure!(self.passed > 0, "nothing was checked");
+        Ok(())
+    }
+}
+
 /// A run of `billing`, which a manager has to agree to.
 #[must_use]
 pub fn billing(amount: u64) -> Ask {
-    let body = json!({"assistant_id": "billing", "input": {"customer_id": "c-1001", "amount": amount}});
+    let body = json!({"assistant_id": "billing", "input": {"customer_id": "c-1001", "amount": amount, "note": "receipt to zoe.obrien@example.com"}});
     Ask::post(&format!("/threads/{THREAD}/runs/wait"), &body)
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use graphwarden_e2e::{Gate, THREAD, billing, expect_masked, expect_refusal, reason};
+use graphwarden_e2e::{Gate, billing, expect_masked, expect_refusal, reason};
 use graphwarden_stand::{Act, Answer, EnvoySetup, Person, Reply, Site, Upstream, run, wait_until};
 use serde_json::{Value, json};
 
@@ -44,6 +44,10 @@ fn a_held_request_goes_on_once_a_manager_agrees() {
         let (id, approval) = waiting(&gate).await?;
         ensure!(upstream.seen().is_empty(), "it was forwarded before anyone agreed");
         ensure!(approval["requester"]["subject"] == "u-eli", "{approval}");
+        // The approver sees the body, masked.
+        let preview = approval["preview"]["body"].as_str().unwrap_or_default();
+        ensure!(preview.contains("\"amount\":12") && preview.contains("receipt to "), "{approval}");
+        expect_masked("the preview", &approval.to_string())?;
 
         // The one who asks may not agree, nor may someone without the role.
         for person in [Person::Engineer, Person::Analyst] {
@@ -71,7 +75,7 @@ fn a_held_request_goes_on_once_a_manager_agrees() {
 }
 
 #[test]
-fn a_denied_request_is_never_forwarded() {
+fn a_request_that_was_denied_or_whose_client_left_is_never_forwarded() {
     run("denied", async |site: &Site| {
         let upstream = upstream().await?;
         let gate = Gate::before(site, upstream.port()).await?;
@@ -81,6 +85,16 @@ fn a_denied_request_is_never_forwarded() {
             gate.desk.decide(&gate.token(Person::Manager), &id, "deny", "not this month").await?;
         ensure!(status == 200, "{status} {body}");
         expect_refusal(&asked.await??, 403, "approval_denied")?;
+
+        let conversation = billing(16).bearer(&gate.token(Person::Engineer)).open(gate.port()).await?;
+        waiting(&gate).await?;
+        drop(conversation);
+        let manager = gate.token(Person::Manager);
+        // The gate learns the approval's id with the answer to its first question, at most 20 s after it.
+        wait_until("the approval's end", Duration::from_secs(40), async || {
+            gate.desk.open_approvals(&manager).await.is_ok_and(|open| open.is_empty())
+        })
+        .await?;
         ensure!(upstream.seen().is_empty());
         Ok(())
     });
@@ -107,66 +121,6 @@ fn a_hold_ends_with_the_approvals_address_and_the_same_request_meets_it_again() 
         expect_refusal(&other, 403, "approval_pending")?;
         ask(&gate, 14).await??.expect_status(200)?;
         ensure!(upstream.seen().len() == 1, "{:?}", upstream.seen());
-        Ok(())
-    });
-}
-
-#[test]
-fn an_approval_is_withdrawn_when_its_client_leaves() {
-    run("client_leaves", async |site: &Site| {
-        let upstream = upstream().await?;
-        let gate = Gate::before(site, upstream.port()).await?;
-        let conversation = billing(16).bearer(&gate.token(Person::Engineer)).open(gate.port()).await?;
-        waiting(&gate).await?;
-        drop(conversation);
-        let manager = gate.token(Person::Manager);
-        wait_until("the approval's end", SOON, async || {
-            gate.desk.open_approvals(&manager).await.is_ok_and(|open| open.is_empty())
-        })
-        .await?;
-        ensure!(upstream.seen().is_empty());
-        Ok(())
-    });
-}
-
-#[test]
-fn the_approver_sees_the_masked_payload_only() {
-    run("preview", async |site: &Site| {
-        let upstream = upstream().await?;
-        let gate = Gate::before(site, upstream.port()).await?;
-        let body = json!({"assistant_id": "billing", "input": {"note": "for zoe.obrien@example.com, 078-05-1120", "amount": 5}});
-        let request = graphwarden_stand::Ask::post(&format!("/threads/{THREAD}/runs/wait"), &body)
-            .bearer(&gate.token(Person::Engineer));
-        let conversation = request.open(gate.port()).await?;
-        let (_, approval) = waiting(&gate).await?;
-        let preview = approval["preview"].to_string();
-        ensure!(preview.contains("amount"), "{approval}");
-        expect_masked("the preview", &approval.to_string())?;
-        drop(conversation);
-        Ok(())
-    });
-}
-
-#[test]
-fn neither_setting_of_early_stops_lets_a_held_request_through() {
-    run("approval_stop_setting", async |site: &Site| {
-        for allow_stop in [true, false] {
-            // Answers at once, so that it would win any race.
-            let upstream = upstream().await?;
-            let gate = Gate::with(site, upstream.port(), |setup| {
-                setup.allow_stop = allow_stop;
-                hold(setup, "2s");
-                setup.policy["limits"] = json!({"body_wait": "1s"});
-            })
-            .await?;
-            let answer = ask(&gate, 17).await??;
-            let code = if allow_stop { (403, "approval_pending") } else { (500, "body_not_seen") };
-            expect_refusal(&answer, code.0, code.1)?;
-            ensure!(
-                upstream.seen().is_empty(),
-                "forwarded with allow_on_headers_stop_iteration: {allow_stop}"
-            );
-        }
         Ok(())
     });
 }

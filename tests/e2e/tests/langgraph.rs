@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use graphwarden_e2e::{Gate, assembled, billing, expect_masked};
+use graphwarden_e2e::{Checks, Gate, assembled, billing, expect_masked};
 use graphwarden_stand::{Answer, Ask, LangGraph, LangGraphSetup, Part, Person, Site, run};
 use serde_json::{Value, json};
 
@@ -35,120 +35,158 @@ async fn stream(gate: &Gate, modes: &[&str]) -> Result<Answer> {
 }
 
 #[test]
-fn answers_and_streams_of_every_mode_are_masked() {
-    run("modes", async |site: &Site| {
-        let langgraph = LangGraph::start(site, &LangGraphSetup::default()).await?;
+fn the_real_server_behaves_through_the_gate() {
+    run("langgraph", async |site: &Site| {
+        let mut langgraph = LangGraph::start(site, &LangGraphSetup::default()).await?;
         let gate = Gate::before(site, langgraph.port()).await?;
-        let thread = new_thread(&gate, Person::Analyst).await?;
-        let ask = Ask::post(&format!("/threads/{thread}/runs/wait"), &question(&[]));
-        let answer = gate.send(Person::Analyst, ask).await?;
+        let mut checks = Checks::default();
+        checks
+            .check(
+                "answers and streams of every mode are masked",
+                answers_and_streams_of_every_mode_are_masked(&gate),
+            )
+            .await;
+        checks
+            .check(
+                "values split over the deltas of a stream are masked",
+                values_split_over_the_deltas_of_a_stream_are_masked(&gate),
+            )
+            .await;
+        checks.check("an interrupt shows no personal data", an_interrupt_shows_no_personal_data(&gate)).await;
+        checks
+            .check(
+                "the official sdk works through the gate",
+                the_official_sdk_works_through_the_gate(&gate, site),
+            )
+            .await;
+        checks
+            .check(
+                "a charge happens only after a manager agrees",
+                a_charge_happens_only_after_a_manager_agrees(&gate, &langgraph),
+            )
+            .await;
+        checks.check("a LangGraph that is down is a clear error", is_missed(&gate, &mut langgraph)).await;
+        checks.outcome()
+    });
+}
+
+async fn answers_and_streams_of_every_mode_are_masked(gate: &Gate) -> Result<()> {
+    let thread = new_thread(gate, Person::Analyst).await?;
+    let ask = Ask::post(&format!("/threads/{thread}/runs/wait"), &question(&[]));
+    let answer = gate.send(Person::Analyst, ask).await?;
+    answer.expect_status(200)?;
+    expect_masked("runs/wait", &answer.text())?;
+    let messages = answer.json()?["messages"].clone();
+    let last = messages.as_array().and_then(|all| all.last()).context("no messages")?;
+    let text = last["content"].as_str().unwrap_or_default();
+    ensure!(
+        text.starts_with("Customer Zoë O'Brien can be reached at ") && text.ends_with(" Done ✓"),
+        "{text}"
+    );
+
+    for mode in ["values", "updates", "messages", "messages-tuple", "debug", "events", "tasks", "checkpoints"]
+    {
+        let answer = stream(gate, &[mode]).await?;
+        expect_masked(mode, &answer.text())?;
+        let events = answer.events();
+        ensure!(events.len() > 2, "{mode}: {events:?}");
+        for (event, data) in &events {
+            serde_json::from_str::<Value>(data).with_context(|| format!("{mode}: {event}: {data}"))?;
+        }
+        ensure!(!events.iter().any(|(event, _)| event == "error"), "{mode}: {events:?}");
+    }
+    for (path, what) in
+        [(format!("/threads/{thread}/state"), "state"), (format!("/threads/{thread}/history"), "history")]
+    {
+        let answer = gate.send(Person::Analyst, Ask::get(&path)).await?;
         answer.expect_status(200)?;
-        expect_masked("runs/wait", &answer.text())?;
-        let messages = answer.json()?["messages"].clone();
-        let last = messages.as_array().and_then(|all| all.last()).context("no messages")?;
-        let text = last["content"].as_str().unwrap_or_default();
-        ensure!(
-            text.starts_with("Customer Zoë O'Brien can be reached at ") && text.ends_with(" Done ✓"),
-            "{text}"
-        );
-
-        for mode in
-            ["values", "updates", "messages", "messages-tuple", "debug", "events", "tasks", "checkpoints"]
-        {
-            let answer = stream(&gate, &[mode]).await?;
-            expect_masked(mode, &answer.text())?;
-            let events = answer.events();
-            ensure!(events.len() > 2, "{mode}: {events:?}");
-            for (event, data) in &events {
-                serde_json::from_str::<Value>(data).with_context(|| format!("{mode}: {event}: {data}"))?;
-            }
-            ensure!(!events.iter().any(|(event, _)| event == "error"), "{mode}: {events:?}");
-        }
-        for (path, what) in
-            [(format!("/threads/{thread}/state"), "state"), (format!("/threads/{thread}/history"), "history")]
-        {
-            let answer = gate.send(Person::Analyst, Ask::get(&path)).await?;
-            answer.expect_status(200)?;
-            expect_masked(what, &answer.text())?;
-        }
-        Ok(())
-    });
+        expect_masked(what, &answer.text())?;
+    }
+    Ok(())
 }
 
-#[test]
-fn values_split_over_the_deltas_of_a_stream_are_masked() {
-    run("deltas", async |site: &Site| {
-        let langgraph = LangGraph::start(site, &LangGraphSetup::default()).await?;
-        let gate = Gate::before(site, langgraph.port()).await?;
-        let answer = stream(&gate, &["messages-tuple"]).await?;
-        let messages = assembled(&answer)?;
-        let mut prose = false;
-        let mut arguments = false;
-        for (id, text, args) in &messages {
-            expect_masked(&format!("text of {id}"), text)?;
-            expect_masked(&format!("arguments of {id}"), args)?;
-            prose |= text.starts_with("Customer Zoë O'Brien can be reached at ") && text.ends_with(" Done ✓");
-            arguments |= args.contains("\"email\"") && args.contains("\"ssn\"");
-        }
-        ensure!(prose, "the answer's text is not whole: {messages:?}");
-        ensure!(arguments, "the tool's arguments are not whole: {messages:?}");
-        Ok(())
-    });
+async fn values_split_over_the_deltas_of_a_stream_are_masked(gate: &Gate) -> Result<()> {
+    let answer = stream(gate, &["messages-tuple"]).await?;
+    let messages = assembled(&answer)?;
+    let mut prose = false;
+    let mut arguments = false;
+    for (id, text, args) in &messages {
+        expect_masked(&format!("text of {id}"), text)?;
+        expect_masked(&format!("arguments of {id}"), args)?;
+        prose |= text.starts_with("Customer Zoë O'Brien can be reached at ") && text.ends_with(" Done ✓");
+        arguments |= args.contains("\"email\"") && args.contains("\"ssn\"");
+    }
+    ensure!(prose, "the answer's text is not whole: {messages:?}");
+    ensure!(arguments, "the tool's arguments are not whole: {messages:?}");
+    Ok(())
 }
 
-#[test]
-fn an_interrupt_shows_no_personal_data_and_a_resume_by_command_is_judged() {
-    run("interrupt", async |site: &Site| {
-        let langgraph = LangGraph::start(site, &LangGraphSetup::default()).await?;
-        let gate = Gate::before(site, langgraph.port()).await?;
-        let thread = new_thread(&gate, Person::Analyst).await?;
-        let body = json!({
-            "assistant_id": "support_agent",
-            "input": {"messages": [{"role": "user", "content": "confirm c-1001"}]},
-        });
-        let answer =
-            gate.send(Person::Analyst, Ask::post(&format!("/threads/{thread}/runs/wait"), &body)).await?;
-        answer.expect_status(200)?;
-        ensure!(answer.json()?["__interrupt__"].is_array(), "{}", answer.text());
-        expect_masked("the interrupt", &answer.text())?;
-        Ok(())
+async fn an_interrupt_shows_no_personal_data(gate: &Gate) -> Result<()> {
+    let thread = new_thread(gate, Person::Analyst).await?;
+    let body = json!({
+        "assistant_id": "support_agent",
+        "input": {"messages": [{"role": "user", "content": "confirm c-1001"}]},
     });
+    let answer =
+        gate.send(Person::Analyst, Ask::post(&format!("/threads/{thread}/runs/wait"), &body)).await?;
+    answer.expect_status(200)?;
+    ensure!(answer.json()?["__interrupt__"].is_array(), "{}", answer.text());
+    expect_masked("the interrupt", &answer.text())?;
+    Ok(())
 }
 
-#[test]
-fn the_official_sdk_works_through_the_gate() {
-    run("sdk", async |site: &Site| {
-        let langgraph = LangGraph::start(site, &LangGraphSetup::default()).await?;
-        let gate = Gate::before(site, langgraph.port()).await?;
-        let mut script = Command::new(site.tools().python()?);
-        script
-            .arg(site.tools().root().join("tests/e2e/python/sdk.py"))
-            .args([format!("http://127.0.0.1:{}", gate.port()), gate.token(Person::Analyst)])
-            .env("LANGSMITH_TRACING", "false");
-        let mut part = Part::start("sdk", site.folder(), &script)?;
-        let status = part.exit(Duration::from_secs(60)).await?;
-        let text = part.log_text();
-        ensure!(status.success(), "{status}: {text}");
-        let printed: Value =
-            serde_json::from_str(text.lines().last().unwrap_or_default()).context("not JSON")?;
-        ensure!(
-            printed["found"].as_array().is_some_and(|found| found.contains(&printed["thread"])),
-            "{printed}"
-        );
-        ensure!(
-            printed["waited"]["messages"].is_array() && printed["state"]["values"].is_object(),
-            "{printed}"
-        );
-        let events = printed["events"].as_array().context("no events")?;
-        ensure!(events.len() > 10, "{} events", events.len());
-        ensure!(
-            printed["refused"] == 403 || printed["refused"] == "PermissionDeniedError",
-            "{}",
-            printed["refused"]
-        );
-        expect_masked("what the SDK got", &text)?;
-        Ok(())
-    });
+async fn the_official_sdk_works_through_the_gate(gate: &Gate, site: &Site) -> Result<()> {
+    let mut script = Command::new(site.tools().python()?);
+    script
+        .arg(site.tools().root().join("tests/e2e/python/sdk.py"))
+        .args([format!("http://127.0.0.1:{}", gate.port()), gate.token(Person::Analyst)])
+        .env("LANGSMITH_TRACING", "false");
+    let mut part = Part::start("sdk", site.folder(), &script)?;
+    let status = part.exit(Duration::from_secs(60)).await?;
+    let text = part.log_text();
+    ensure!(status.success(), "{status}: {text}");
+    let printed: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).context("not JSON")?;
+    ensure!(printed["found"].as_array().is_some_and(|found| found.contains(&printed["thread"])), "{printed}");
+    ensure!(printed["waited"]["messages"].is_array() && printed["state"]["values"].is_object(), "{printed}");
+    let events = printed["events"].as_array().context("no events")?;
+    ensure!(events.len() > 10, "{} events", events.len());
+    ensure!(
+        printed["refused"] == 403 || printed["refused"] == "PermissionDeniedError",
+        "{}",
+        printed["refused"]
+    );
+    expect_masked("what the SDK got", &text)?;
+    Ok(())
+}
+
+async fn a_charge_happens_only_after_a_manager_agrees(gate: &Gate, langgraph: &LangGraph) -> Result<()> {
+    let thread = new_thread(gate, Person::Engineer).await?;
+    let body = json!({"assistant_id": "billing", "input": {"customer_id": "c-1001", "amount": 42}});
+    let request =
+        Ask::post(&format!("/threads/{thread}/runs/wait"), &body).bearer(&gate.token(Person::Engineer));
+    let port = gate.port();
+    let asked = tokio::spawn(async move { request.send(port).await });
+    let manager = gate.token(Person::Manager);
+    let approval = gate.desk.wait_for_approval(&manager, Duration::from_secs(10)).await?;
+    ensure!(langgraph.charges().is_empty(), "charged before anyone agreed");
+    let id = approval["id"].as_str().context("no id")?;
+    gate.desk.decide(&manager, id, "approve", "").await?;
+    let answer = asked.await??;
+    answer.expect_status(200)?;
+    ensure!(langgraph.charges() == ["charged c-1001 42.00"], "{:?}", langgraph.charges());
+    expect_masked("the receipt", &answer.text())?;
+    Ok(())
+}
+
+async fn is_missed(gate: &Gate, langgraph: &mut LangGraph) -> Result<()> {
+    new_thread(gate, Person::Analyst).await?;
+    langgraph.kill();
+    let answer = gate.send(Person::Analyst, Ask::post("/threads", &json!({}))).await?;
+    ensure!((502..=504).contains(&answer.status), "{} {}", answer.status, answer.text());
+    // Held requests meet it too: nothing hangs.
+    let analyst = billing(1).bearer(&gate.token(Person::Analyst)).send(gate.port()).await?;
+    analyst.expect_status(403)?;
+    Ok(())
 }
 
 #[test]
@@ -179,46 +217,6 @@ fn langgraph_learns_who_calls_and_never_sees_a_token() {
             ensure!(line["headers"]["x-graphwarden-subject"] == "u-ana", "{line}");
             ensure!(line["headers"]["x-api-key"] == "stand-upstream-key", "{line}");
         }
-        Ok(())
-    });
-}
-
-#[test]
-fn a_charge_happens_only_after_a_manager_agrees() {
-    run("charge", async |site: &Site| {
-        let langgraph = LangGraph::start(site, &LangGraphSetup::default()).await?;
-        let gate = Gate::before(site, langgraph.port()).await?;
-        let thread = new_thread(&gate, Person::Engineer).await?;
-        let body = json!({"assistant_id": "billing", "input": {"customer_id": "c-1001", "amount": 42}});
-        let request =
-            Ask::post(&format!("/threads/{thread}/runs/wait"), &body).bearer(&gate.token(Person::Engineer));
-        let port = gate.port();
-        let asked = tokio::spawn(async move { request.send(port).await });
-        let manager = gate.token(Person::Manager);
-        let approval = gate.desk.wait_for_approval(&manager, Duration::from_secs(10)).await?;
-        ensure!(langgraph.charges().is_empty(), "charged before anyone agreed");
-        let id = approval["id"].as_str().context("no id")?;
-        gate.desk.decide(&manager, id, "approve", "").await?;
-        let answer = asked.await??;
-        answer.expect_status(200)?;
-        ensure!(langgraph.charges() == ["charged c-1001 42.00"], "{:?}", langgraph.charges());
-        expect_masked("the receipt", &answer.text())?;
-        Ok(())
-    });
-}
-
-#[test]
-fn a_langgraph_that_is_down_is_a_clear_error() {
-    run("langgraph_down", async |site: &Site| {
-        let mut langgraph = LangGraph::start(site, &LangGraphSetup::default()).await?;
-        let gate = Gate::before(site, langgraph.port()).await?;
-        new_thread(&gate, Person::Analyst).await?;
-        langgraph.kill();
-        let answer = gate.send(Person::Analyst, Ask::post("/threads", &json!({}))).await?;
-        ensure!((502..=504).contains(&answer.status), "{} {}", answer.status, answer.text());
-        // Held requests meet it too: nothing hangs.
-        let analyst = billing(1).bearer(&gate.token(Person::Analyst)).send(gate.port()).await?;
-        analyst.expect_status(403)?;
         Ok(())
     });
 }

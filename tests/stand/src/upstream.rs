@@ -159,7 +159,12 @@ impl Upstream {
         self.port.number()
     }
 
-    /// Every request so far.
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Every request since the last [`Upstream::forget`].
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
