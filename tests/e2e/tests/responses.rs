@@ -107,6 +107,7 @@ fn every_kind_of_answer_is_masked_or_refused() {
         checks.check("a stream is not held back", a_stream_flows(&gate)).await;
         checks.check("every split gives the same bytes", every_split_gives_the_same(&gate)).await;
         checks.check("an answer that breaks off is not made whole", broken_stays_broken(&gate, site)).await;
+        checks.check("what was done is counted under labels", everything_is_counted(&gate)).await;
         checks.outcome()
     });
 }
@@ -202,6 +203,29 @@ async fn broken_stays_broken(gate: &Gate, site: &Site) -> Result<()> {
         broken().is_ok_and(|count| count >= before + 2)
     })
     .await
+}
+
+async fn everything_is_counted(gate: &Gate) -> Result<()> {
+    Ask::get(&format!("/threads/{THREAD}")).send(gate.port()).await?.expect_status(401)?;
+    let statistics = gate.envoy.prometheus().await?;
+    for series in [
+        r#"requests{graphwarden_decision="allow",graphwarden_reason="none"}"#,
+        r#"requests{graphwarden_decision="deny",graphwarden_reason="token_missing"}"#,
+        r#"masked{graphwarden_detector="email"}"#,
+    ] {
+        let series = format!("envoy_wasmcustom_graphwarden_{series} ");
+        let value = statistics.lines().find_map(|line| line.strip_prefix(series.as_str()));
+        ensure!(
+            value.is_some_and(|value| value != "0"),
+            "{series}is {value:?} in {}",
+            wasm_lines(&statistics)
+        );
+    }
+    Ok(())
+}
+
+fn wasm_lines(statistics: &str) -> String {
+    statistics.lines().filter(|line| line.contains("wasmcustom")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

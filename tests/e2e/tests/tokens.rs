@@ -123,13 +123,19 @@ async fn ambiguous_and_unreadable_credentials_are_refused(gate: &Gate, upstream:
     expect_refusal(&twice, 401, "token_ambiguous")?;
     let odd = read_thread().header("authorization", format!("Basic {token}")).send(gate.port()).await?;
     ensure!(odd.status == 401, "Basic: {} {}", odd.status, odd.text());
-    for (name, value) in [("authorization", &b"Bearer caf\xe9"[..]), ("x-note", b"caf\xe9")] {
-        let mut ask = read_thread().header(name, value);
-        if name != "authorization" {
-            ask = ask.bearer(&token);
-        }
-        let answer = ask.send(gate.port()).await?;
-        ensure!((400..500).contains(&answer.status) || answer.status == 200, "{name}: {}", answer.status);
+    // Bytes above 0x7F, which make the SDK's plain calls panic.
+    let answer = read_thread().header("authorization", b"Bearer caf\xe9").send(gate.port()).await?;
+    ensure!(answer.status == 401 || answer.status == 400, "{} {}", answer.status, answer.text());
+    for (name, value) in
+        [("x-note", &b"caf\xe9"[..]), ("user-agent", b"\xff\xfe"), ("content-type", b"\x80/json")]
+    {
+        let answer = read_thread().bearer(&token).header(name, value).send(gate.port()).await?;
+        ensure!(
+            answer.status == 200 || reason(&answer) == "request_malformed",
+            "{name}: {} {}",
+            answer.status,
+            answer.text()
+        );
     }
     // None of it harmed the worker.
     for _ in 0..4 {

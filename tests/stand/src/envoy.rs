@@ -170,14 +170,10 @@ impl Envoy {
         self.part.memory_mib()
     }
 
-    /// The sum of the counters and gauges whose names match this expression.
-    pub async fn stat(&self, name: &str) -> Result<u64> {
-        let text = reqwest::get(format!("http://127.0.0.1:{}/stats?filter={name}", self.admin()))
-            .await?
-            .text()
-            .await?;
-        let sum = text.lines().filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok()).sum();
-        Ok(sum)
+    /// The statistics as Prometheus scrapes them.
+    pub async fn prometheus(&self) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/stats/prometheus", self.admin());
+        Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
     }
 }
 
