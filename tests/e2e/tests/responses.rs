@@ -213,19 +213,19 @@ async fn everything_is_counted(gate: &Gate) -> Result<()> {
         r#"requests{graphwarden_decision="deny",graphwarden_reason="token_missing"}"#,
         r#"masked{graphwarden_detector="email"}"#,
     ] {
-        let series = format!("envoy_wasmcustom_graphwarden_{series} ");
+        let series = format!("graphwarden_{series} ");
         let value = statistics.lines().find_map(|line| line.strip_prefix(series.as_str()));
         ensure!(
             value.is_some_and(|value| value != "0"),
             "{series}is {value:?} in {}",
-            wasm_lines(&statistics)
+            own_lines(&statistics)
         );
     }
     Ok(())
 }
 
-fn wasm_lines(statistics: &str) -> String {
-    statistics.lines().filter(|line| line.contains("wasmcustom")).collect::<Vec<_>>().join("\n")
+fn own_lines(statistics: &str) -> String {
+    statistics.lines().filter(|line| line.contains("graphwarden_")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
