@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod approvals;
 mod check;
 mod detect;
 mod explain;
@@ -44,6 +45,8 @@ pub enum Command {
     Mask(mask::Args),
     /// Say what the policy's detectors find in lines of text
     Detect(detect::Args),
+    /// See what waits for a decision, and decide
+    Approvals(approvals::Args),
     /// Check an export offline
     Verify(verify::Args),
     /// Say who a token makes its bearer, or why it is refused
@@ -63,6 +66,7 @@ impl Command {
             Self::Export(args) => export::run(args),
             Self::Mask(args) => mask::run(args),
             Self::Detect(args) => detect::run(args),
+            Self::Approvals(args) => approvals::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Token(args) => token::run(args),
             Self::Check(args) => check::run(args),

@@ -2,7 +2,8 @@
 //!
 //! Layer by layer: the manifest is signed and covers every file; every line hashes to its leaf; the leaves and
 //! the hashes around them lead to the signed checkpoint; every chain follows line by line; an earlier checkpoint
-//! is the beginning of this one.
+//! is the beginning of this one. What is proven is the content of every file; the ZIP's own marks around it
+//! (dates, attributes) mean nothing and are not looked at.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Seek};
