@@ -8,6 +8,27 @@ use super::view::View;
 /// Bytes before a value that are read.
 pub(super) const REACH: usize = 64;
 
+/// Words in lower case that begin with an ASCII letter.
+pub(super) struct Words {
+    words: &'static [&'static [u8]],
+    /// Which letters any of them begins with, a bit each.
+    first: u32,
+}
+
+impl Words {
+    pub(super) const fn new(words: &'static [&'static [u8]]) -> Self {
+        let mut first = 0;
+        let mut rest = words;
+        while let [word, behind @ ..] = rest {
+            if let [letter, ..] = word {
+                first |= 1 << (*letter & 31);
+            }
+            rest = behind;
+        }
+        Self { words, first }
+    }
+}
+
 /// The text before a value, in lower case, as far as it may say what the value is.
 pub(super) struct Context {
     bytes: [u8; REACH],
@@ -47,33 +68,36 @@ impl Context {
     }
 
     /// Whether one of `words` stands in it.
-    pub(super) fn has(&self, words: &[&[u8]]) -> bool {
+    pub(super) fn has(&self, words: &Words) -> bool {
         self.last(words).is_some()
     }
 
     /// Whether one of `words` stands in it, and none of `others` after that.
-    pub(super) fn has_after(&self, words: &[&[u8]], others: &[&[u8]]) -> bool {
+    pub(super) fn has_after(&self, words: &Words, others: &Words) -> bool {
         self.last(words).is_some_and(|found| self.last(others).is_none_or(|other| other < found))
     }
 
     /// Whether one of `words` stands right before the value: `order number #`, and nothing but letters and signs between.
-    pub(super) fn ends_with(&self, words: &[&[u8]]) -> bool {
+    pub(super) fn ends_with(&self, words: &Words) -> bool {
         let between = |byte: &u8| byte.is_ascii_lowercase() || b" #:=\"'(-_".contains(byte);
         let gap = |end| self.text().get(end..).unwrap_or_default();
         self.last(words).is_some_and(|end| gap(end).len() <= 16 && gap(end).iter().all(between))
     }
 
     /// Where the last of `words` in it ends.
-    pub(super) fn last(&self, words: &[&[u8]]) -> Option<usize> {
+    pub(super) fn last(&self, words: &Words) -> Option<usize> {
         let text = self.text();
         let mut last = None;
         let mut before = b' ';
         for (index, byte) in text.iter().enumerate() {
             // A word begins: no letter before it.
-            if !before.is_ascii_alphabetic() && *byte > b' ' {
+            if !before.is_ascii_lowercase()
+                && byte.is_ascii_lowercase()
+                && words.first >> (byte & 31) & 1 == 1
+            {
                 let rest = text.get(index..).unwrap_or_default();
                 let here =
-                    words.iter().filter(|word| stands(word, rest)).map(|word| index + word.len()).max();
+                    words.words.iter().filter(|word| stands(word, rest)).map(|word| index + word.len()).max();
                 last = last.max(here);
             }
             before = *byte;
@@ -90,7 +114,7 @@ fn stands(word: &[u8], text: &[u8]) -> bool {
 }
 
 /// Words that say that a number is an identifier of some other kind.
-pub(super) const OTHER_NUMBERS: &[&[u8]] = &[
+pub(super) const OTHER_NUMBERS: &Words = &Words::new(&[
     b"order",
     b"orders",
     b"invoice",
@@ -116,13 +140,13 @@ pub(super) const OTHER_NUMBERS: &[&[u8]] = &[
     b"batch",
     b"lot",
     b"po",
-];
+]);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn has(before: &str, text: &str, words: &[&[u8]]) -> bool {
+    fn has(before: &str, text: &str, words: &'static [&'static [u8]]) -> bool {
         let view = View {
             before: before.as_bytes(),
             text: text.as_bytes(),
@@ -131,7 +155,7 @@ mod tests {
             labelled: false,
             ended: true,
         };
-        Context::read(&view, text.len()).has(words)
+        Context::read(&view, text.len()).has(&Words::new(words))
     }
 
     #[test]
@@ -162,7 +186,7 @@ mod tests {
             labelled: false,
             ended: true,
         };
-        assert!(!Context::read(&view, 11).has_after(&[b"ssn"], OTHER_NUMBERS));
+        assert!(!Context::read(&view, 11).has_after(&Words::new(&[b"ssn"]), OTHER_NUMBERS));
         let view = View {
             before: b"",
             text: b"order, ssn ",
@@ -171,6 +195,6 @@ mod tests {
             labelled: false,
             ended: true,
         };
-        assert!(Context::read(&view, 11).has_after(&[b"ssn"], OTHER_NUMBERS));
+        assert!(Context::read(&view, 11).has_after(&Words::new(&[b"ssn"]), OTHER_NUMBERS));
     }
 }

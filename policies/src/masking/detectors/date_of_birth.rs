@@ -4,13 +4,13 @@
 //! `1985-03-12`, `12 March 1985`, `March 12, 1985`, `12. März 1985`, `12-Mar-1985`. Years 1900 to 2099, or two
 //! digits. A month's name that begins the date must begin with a capital.
 
-use super::context::Context;
+use super::context::{Context, Words};
 use super::view::{Found, Stop, View, is_word, longest};
 
 /// `30th of septiembre de 1985`, and a byte of context at the end.
 pub(super) const LONGEST: usize = 30;
 
-const WORDS: &[&[u8]] = &[
+const WORDS: &Words = &Words::new(&[
     b"dob",
     b"d.o.b",
     b"date of birth",
@@ -33,7 +33,7 @@ const WORDS: &[&[u8]] = &[
     b"nacida",
     b"bday",
     b"b-day",
-];
+]);
 
 /// Months, in lower case. Longer forms before their abbreviations.
 const MONTHS: &[&[u8]] = &[
@@ -118,8 +118,34 @@ fn may_be_month(view: &View<'_>, start: usize) -> bool {
             None => return true,
         }
     }
-    let letters = letters.as_slice();
-    MONTHS.iter().any(|month| month.starts_with(letters))
+    matches!(
+        &letters,
+        b"jan"
+            | b"feb"
+            | b"mar"
+            | b"apr"
+            | b"may"
+            | b"jun"
+            | b"jul"
+            | b"aug"
+            | b"sep"
+            | b"oct"
+            | b"nov"
+            | b"dec"
+            | b"mai"
+            | b"m\xc3\xa4"
+            | b"okt"
+            | b"dez"
+            | b"f\xc3\xa9"
+            | b"avr"
+            | b"jui"
+            | b"ao\xc3"
+            | b"d\xc3\xa9"
+            | b"ene"
+            | b"abr"
+            | b"ago"
+            | b"dic"
+    )
 }
 
 fn in_context(view: &View<'_>, start: usize, found: Found) -> Found {
@@ -240,6 +266,9 @@ fn separator(view: &View<'_>, at: usize, separators: &[u8]) -> Found {
 
 /// Past a month's name, whole.
 fn month(view: &View<'_>, at: usize) -> Found {
+    if !may_be_month(view, at) {
+        return Err(Stop::No);
+    }
     let mut found = Err(Stop::No);
     for name in MONTHS {
         let mut end = Ok(at);
@@ -260,5 +289,23 @@ fn month(view: &View<'_>, at: usize) -> Found {
         Some(byte) if byte.is_ascii_alphabetic() => Err(Stop::No),
         Some(b'.') => Ok(if matches!(view.byte(end + 1)?, Some(b' ' | b'-')) { end + 1 } else { end }),
         _ => Ok(end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_month_is_told_by_its_first_letters() {
+        for month in MONTHS {
+            let view =
+                View { before: b"", text: month, floor: 0, wall: isize::MIN, labelled: false, ended: true };
+            assert!(may_be_month(&view, 0), "{}", String::from_utf8_lossy(month));
+            assert_eq!(super::month(&view, 0), Ok(month.len()));
+        }
+        let view =
+            View { before: b"", text: b"Mark", floor: 0, wall: isize::MIN, labelled: false, ended: true };
+        assert_eq!(super::month(&view, 0), Err(Stop::No));
     }
 }

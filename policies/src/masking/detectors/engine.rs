@@ -538,7 +538,7 @@ impl Sweep<'_> {
         if self.has(IP_ADDRESS) {
             self.offer(IP_ADDRESS, start, ip_address::v4(view, start));
         }
-        if !numbers::begins(view, start) {
+        if !numbers::begins(view, start) || is_time(view, start, digits) {
             return;
         }
         if self.has(DATE_OF_BIRTH) {
@@ -568,4 +568,11 @@ impl Sweep<'_> {
             self.offer(US_PASSPORT, start, us_passport::at(view, start));
         }
     }
+}
+
+/// Whether two digits at `start` are minutes or seconds, behind a digit and a colon.
+fn is_time(view: &View<'_>, start: usize, digits: Found) -> bool {
+    digits == Ok(start + 2)
+        && view.previous(start) == Some(b':')
+        && view.back(start, 2).is_some_and(|byte| byte.is_ascii_digit())
 }

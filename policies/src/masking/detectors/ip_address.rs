@@ -4,14 +4,14 @@
 //! tail), RFC 5952. Four numbers behind a word such as `version` are a version. An IPv6 address needs a digit
 //! and all eight groups or `::`; `std::vec` and `::abc` are code.
 
-use super::context::Context;
+use super::context::{Context, Words};
 use super::view::{Found, Stop, View, is_word};
 
 /// `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255` and the two bytes that show the end.
 pub(super) const LONGEST: usize = 45 + 2;
 
 /// Words right before four numbers that are no address.
-const VERSIONS: &[&[u8]] = &[
+const VERSIONS: &Words = &Words::new(&[
     b"version",
     b"ver",
     b"v",
@@ -22,7 +22,7 @@ const VERSIONS: &[&[u8]] = &[
     b"chapter",
     b"chrome",
     b"clause",
-];
+]);
 
 /// An IPv4 address whose first digit is at `start`.
 pub(super) fn v4(view: &View<'_>, start: usize) -> Found {
@@ -114,7 +114,6 @@ pub(super) fn v6_at(view: &View<'_>, start: usize) -> Found {
                 match dotted(view, group) {
                     Ok(dotted) => {
                         groups += 1;
-                        at = dotted;
                         end = Some(dotted);
                         break;
                     }

@@ -1,6 +1,9 @@
 //! Numbers as people write them: groups of digits with single separators. What they mean is for the detectors
 //! that read them; here are only the groups, their shapes and the boundaries around them.
 
+use std::cell::OnceCell;
+
+use super::context::Context;
 use super::view::{Found, Stop, View, is_word};
 
 /// Groups that are read at most; the longest shape has five.
@@ -11,8 +14,9 @@ const DIGITS: usize = 20;
 pub(super) const LONGEST: usize = 19 + 4 + 2;
 
 /// Groups of digits from one place on.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Groups {
+    start: usize,
+    context: OnceCell<Context>,
     groups: [Group; GROUPS],
     count: usize,
     digits: [u8; DIGITS],
@@ -39,14 +43,17 @@ pub(super) enum Between {
     Mixed,
     /// Spaces, hyphens, dots and slashes in any mixture.
     Any,
+    /// One of those behind the first group, then spaces.
+    Area,
 }
 
 impl Between {
-    fn admits(self, separator: u8, first: u8) -> bool {
+    fn admits(self, separator: u8, first: u8, index: usize) -> bool {
         match self {
             Self::Same => matches!(separator, b' ' | b'-' | b'.') && separator == first,
             Self::Mixed => matches!(separator, b' ' | b'-'),
-            Self::Any => matches!(separator, b' ' | b'-' | b'.' | b'/'),
+            Self::Area if index > 0 => separator == b' ',
+            Self::Any | Self::Area => matches!(separator, b' ' | b'-' | b'.' | b'/'),
         }
     }
 }
@@ -54,8 +61,15 @@ impl Between {
 impl Groups {
     /// Reads groups from the digit at `start` on.
     pub(super) fn read(view: &View<'_>, start: usize) -> Self {
-        let mut read =
-            Self { groups: [Group::default(); GROUPS], count: 0, digits: [0; DIGITS], total: 0, open: false };
+        let mut read = Self {
+            start,
+            context: OnceCell::new(),
+            groups: [Group::default(); GROUPS],
+            count: 0,
+            digits: [0; DIGITS],
+            total: 0,
+            open: false,
+        };
         let mut at = start;
         while let Some(place) = read.groups.get_mut(read.count) {
             let begin = at;
@@ -92,6 +106,11 @@ impl Groups {
         read
     }
 
+    /// What stands before them, read once.
+    pub(super) fn context(&self, view: &View<'_>) -> &Context {
+        self.context.get_or_init(|| Context::read(view, self.start))
+    }
+
     /// Whether they are too few for any number that is told by its digits: telephone numbers have seven.
     pub(super) fn are_few(&self) -> bool {
         !self.open && self.total < 7
@@ -125,7 +144,7 @@ impl Groups {
             if grows {
                 return Err(Stop::More);
             }
-            if index + 1 < shape.len() && !between.admits(group.separator, first) {
+            if index + 1 < shape.len() && !between.admits(group.separator, first, index) {
                 return Err(Stop::No);
             }
             end = group.end;

@@ -4,7 +4,7 @@
 //! collected in "Payment card number" (EN Wikipedia, 2025). Thirteen-digit milliseconds and sixteen-digit
 //! microseconds begin with 1, which is no issuer's.
 
-use super::context::{Context, OTHER_NUMBERS};
+use super::context::OTHER_NUMBERS;
 use super::numbers::{Between, Groups, ends, stands_alone};
 use super::view::{Found, Stop, View, longest};
 
@@ -33,8 +33,8 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
     for shape in SHAPES {
         let end = groups.fit(shape, Between::Mixed).and_then(|end| {
             let digits = groups.digits(shape.len());
-            if is_valid(digits) && !is_other(view, start, digits.len()) {
-                ends(view, end)
+            if is_valid(digits) && !is_other(view, start, groups, digits.len()) {
+                card_ends(view, end)
             } else {
                 Err(Stop::No)
             }
@@ -49,10 +49,15 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
 
 /// Whether what stands right before says that the digits are something else, or the end of something longer. Only for
 /// lengths that few cards have: sixteen digits in a range with a check digit are never let through.
-fn is_other(view: &View<'_>, start: usize, length: usize) -> bool {
+fn is_other(view: &View<'_>, start: usize, groups: &Groups, length: usize) -> bool {
     length != 16
         && length != 15
-        && (!stands_alone(view, start) || Context::read(view, start).ends_with(OTHER_NUMBERS))
+        && (!stands_alone(view, start) || groups.context(view).ends_with(OTHER_NUMBERS))
+}
+
+/// Whether a card's number may end at `end`: as numbers do, and before a slash and its expiry date.
+fn card_ends(view: &View<'_>, end: usize) -> Found {
+    if view.byte(end)? == Some(b'/') { Ok(end) } else { ends(view, end) }
 }
 
 /// Whether cards begin like `digits`, however few.

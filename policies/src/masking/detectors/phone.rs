@@ -5,14 +5,14 @@
 //! Bundesnetzagentur's Nummernraum; ARCEP's plan; the Spanish Plan Nacional de Numeración; the Indian National
 //! Numbering Plan. What has no distinct form, such as ten digits in a row, counts behind a word of context.
 
-use super::context::{Context, OTHER_NUMBERS};
+use super::context::{OTHER_NUMBERS, Words};
 use super::numbers::{Between, Groups, ends, stands_alone};
 use super::view::{Found, Stop, View, is_word, longest};
 
 /// `+` and 15 digits, each with a separator of two bytes after it, and the two bytes that show the end.
 pub(super) const LONGEST: usize = 1 + 15 * 3 + 2;
 
-const WORDS: &[&[u8]] = &[
+const WORDS: &Words = &Words::new(&[
     b"phone",
     b"phones",
     b"telephone",
@@ -48,7 +48,7 @@ const WORDS: &[&[u8]] = &[
     b"appelez",
     b"phonenumber",
     b"phone_number",
-];
+]);
 
 /// A national form: the groups, what separates them, how the digits begin, and how many there are in all.
 struct Form {
@@ -86,8 +86,8 @@ const FORMS: &[Form] = &[
     form(&[(11, 11)], Between::Same, british, (11, 11)),
     // Germany: 030 1234567, 030/1234567, 0151 23456789, 089 123 456 78, 015123456789.
     form(&[(3, 6), (4, 9)], Between::Any, german, (9, 13)),
-    form(&[(3, 6), (2, 5), (2, 5)], Between::Any, german, (9, 13)),
-    form(&[(3, 6), (2, 4), (2, 4), (2, 4)], Between::Any, german, (9, 13)),
+    form(&[(3, 6), (2, 5), (2, 5)], Between::Area, german, (9, 13)),
+    form(&[(3, 6), (2, 4), (2, 4), (2, 4)], Between::Area, german, (9, 13)),
     form(&[(11, 12)], Between::Same, german_mobile, (11, 12)),
     // France: 01 23 45 67 89, 0612345678.
     form(&[(2, 2), (2, 2), (2, 2), (2, 2), (2, 2)], Between::Same, french, (10, 10)),
@@ -165,7 +165,7 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
             continue;
         }
         let (named, other) = *context.get_or_insert_with(|| {
-            let context = Context::read(view, start);
+            let context = groups.context(view);
             let other = !stands_alone(view, start) || context.ends_with(OTHER_NUMBERS);
             (context.has_after(WORDS, OTHER_NUMBERS), other)
         });

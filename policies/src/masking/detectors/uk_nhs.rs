@@ -3,11 +3,11 @@
 //! Source: NHS Data Dictionary, "NHS NUMBER". Grouped by spaces they count by themselves unless they could be a
 //! US telephone number; otherwise, and without separators, behind a word of context.
 
-use super::context::{Context, OTHER_NUMBERS};
+use super::context::{OTHER_NUMBERS, Words};
 use super::numbers::{Between, Groups, ends};
 use super::view::{Found, Stop, View, longest};
 
-const WORDS: &[&[u8]] = &[b"nhs", b"national health", b"patient", b"health service"];
+const WORDS: &Words = &Words::new(&[b"nhs", b"national health", b"patient", b"health service"]);
 
 /// A number in digits at `start`.
 pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
@@ -16,7 +16,7 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
     if grouped == Err(Stop::No) && bare == Err(Stop::No) {
         return Err(Stop::No);
     }
-    let named = Context::read(view, start).has_after(WORDS, OTHER_NUMBERS);
+    let named = groups.context(view).has_after(WORDS, OTHER_NUMBERS);
     let grouped = grouped.and_then(|end| {
         let digits = groups.digits(3);
         let telephone = digits.first() >= Some(&2) && digits.get(3) >= Some(&2);

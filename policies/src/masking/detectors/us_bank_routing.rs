@@ -3,11 +3,11 @@
 //! Source: American Bankers Association, "ABA Routing Number Policy": weights 3, 7, 1 sum to a multiple of ten;
 //! the first two digits are 00–12, 21–32, 61–72 or 80.
 
-use super::context::{Context, OTHER_NUMBERS};
+use super::context::{OTHER_NUMBERS, Words};
 use super::numbers::{Between, Groups, ends};
 use super::view::{Found, Stop, View};
 
-const WORDS: &[&[u8]] = &[
+const WORDS: &Words = &Words::new(&[
     b"routing",
     b"aba",
     b"rtn",
@@ -16,12 +16,12 @@ const WORDS: &[&[u8]] = &[
     b"routingnumber",
     b"bank code",
     b"ach",
-];
+]);
 
 /// A number in digits at `start`.
 pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
     let bare = groups.fit(&[(9, 9)], Between::Same);
-    if bare == Err(Stop::No) || !Context::read(view, start).has_after(WORDS, OTHER_NUMBERS) {
+    if bare == Err(Stop::No) || !groups.context(view).has_after(WORDS, OTHER_NUMBERS) {
         return Err(Stop::No);
     }
     let end = bare?;

@@ -4,13 +4,13 @@
 //! state a check digit, so the shape here is their union: up to three letters and then digits, 5 to 16 in all,
 //! at least four of them digits, with single hyphens or none (Illinois `D123-4567-8901`).
 
-use super::context::{Context, OTHER_NUMBERS};
+use super::context::{Context, OTHER_NUMBERS, Words};
 use super::view::{Found, Stop, View, is_word};
 
 /// Letters and digits with the hyphens between them, and the byte behind.
 pub(super) const LONGEST: usize = 16 + 5 + 2;
 
-const WORDS: &[&[u8]] = &[
+const WORDS: &Words = &Words::new(&[
     b"driver license",
     b"driver's license",
     b"drivers license",
@@ -34,7 +34,7 @@ const WORDS: &[&[u8]] = &[
     b"license #",
     b"licence #",
     b"license_number",
-];
+]);
 
 /// A number whose first letter or digit is at `start`.
 pub(super) fn at(view: &View<'_>, start: usize) -> Found {

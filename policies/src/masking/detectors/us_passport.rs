@@ -3,11 +3,17 @@
 //! Source: US Department of State, "Next Generation U.S. Passport" (2021: a letter and eight digits; before
 //! that nine digits). Passports of other countries in the same shapes are found too.
 
-use super::context::Context;
+use super::context::{Context, Words};
 use super::view::{Found, Stop, View, is_word};
 
-const WORDS: &[&[u8]] =
-    &[b"passport", b"passports", b"passport_number", b"passportnumber", b"passeport", b"reisepass"];
+const WORDS: &Words = &Words::new(&[
+    b"passport",
+    b"passports",
+    b"passport_number",
+    b"passportnumber",
+    b"passeport",
+    b"reisepass",
+]);
 
 /// A number whose first letter or digit is at `start`.
 pub(super) fn at(view: &View<'_>, start: usize) -> Found {

@@ -3,11 +3,11 @@
 //! Source: SSA, "Social Security Number Randomization" (2011): the area is never 000, 666 or 900–999, the group
 //! never 00, the serial never 0000. Nine digits without separators count only behind a word of context.
 
-use super::context::{Context, OTHER_NUMBERS};
+use super::context::{OTHER_NUMBERS, Words};
 use super::numbers::{Between, Groups, ends};
 use super::view::{Found, Stop, View, longest};
 
-pub(super) const WORDS: &[&[u8]] = &[
+pub(super) const WORDS: &Words = &Words::new(&[
     b"ssn",
     b"social security",
     b"social sec",
@@ -24,7 +24,7 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"taxid",
     b"taxpayer",
     b"itin",
-];
+]);
 
 /// A number in digits at `start`.
 pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
@@ -44,7 +44,7 @@ pub(super) fn nine(view: &View<'_>, start: usize, groups: &Groups, valid: fn(&[u
     });
     let bare = match bare {
         Err(Stop::No) => bare,
-        _ if !Context::read(view, start).has_after(WORDS, OTHER_NUMBERS) => Err(Stop::No),
+        _ if !groups.context(view).has_after(WORDS, OTHER_NUMBERS) => Err(Stop::No),
         Ok(end) => ends(view, end),
         more => more,
     };

@@ -12,6 +12,8 @@ mod scan;
 
 pub use scan::{Scan, Verdict};
 
+#[cfg(test)]
+mod cases;
 #[cfg(all(test, not(target_family = "wasm")))]
 mod properties;
 #[cfg(test)]

@@ -36,12 +36,8 @@ fn mark(detectors: &Detectors, verdict: Verdict<'_>, rest: &mut Vec<u8>, output:
     }
 }
 
-fn whole(text: &str) -> String {
-    marked(&Detectors::default(), &[text.as_bytes()])
-}
-
 /// The same at every split in two, and byte by byte.
-fn everywhere(text: &str) -> String {
+pub(super) fn everywhere(text: &str) -> String {
     let detectors = Detectors::default();
     let expected = marked(&detectors, &[text.as_bytes()]);
     for at in 0..=text.len() {

@@ -98,7 +98,7 @@ pub(in super::super) fn token(view: &View<'_>, start: usize) -> FoundSecret {
 /// Whether a token may begin with `word`: what most words are told apart by.
 pub(in super::super) fn may_begin(word: &[u8]) -> bool {
     matches!(word.first(), Some(b'g' | b'x' | b's' | b'r' | b'w' | b'l' | b'G' | b'h' | b'n' | b't'))
-        && KINDS.iter().any(|kind| kind.prefix.starts_with(word))
+        && KINDS.iter().any(|kind| kind.prefix.first() == word.first() && kind.prefix.starts_with(word))
 }
 
 /// What follows the prefix of a token that begins at `start`.
