@@ -499,6 +499,13 @@ impl Sweep<'_> {
                 self.lettered(letters, at - letters);
             }
         } else if view.word_begins(at) {
+            if is_timestamp(view.span(at, at + TIMESTAMP)) {
+                // Nothing else is in it, and state is full of them.
+                if self.has(DATE_OF_BIRTH) {
+                    self.offer(DATE_OF_BIRTH, at, date_of_birth::at(view, at));
+                }
+                return at + TIMESTAMP;
+            }
             self.number(at);
         }
         view.run(at, usize::MAX - at, |byte| byte.is_ascii_alphanumeric()).unwrap_or(view.text.len())
@@ -568,6 +575,18 @@ impl Sweep<'_> {
             self.offer(US_PASSPORT, start, us_passport::at(view, start));
         }
     }
+}
+
+/// Bytes of `2026-11-22T14:21:04`.
+const TIMESTAMP: usize = 19;
+
+/// Whether `text` is a date and a time as in RFC 3339.
+fn is_timestamp(text: &[u8]) -> bool {
+    text.len() == TIMESTAMP
+        && text.iter().zip(b"0000-00-00T00:00:00").all(|(byte, shape)| match shape {
+            b'0' => byte.is_ascii_digit(),
+            sign => byte == sign,
+        })
 }
 
 /// Whether two digits at `start` are minutes or seconds, behind a digit and a colon.

@@ -86,7 +86,7 @@ const FORMS: &[Form] = &[
     form(&[(11, 11)], Between::Same, british, (11, 11)),
     // Germany: 030 1234567, 030/1234567, 0151 23456789, 089 123 456 78, 015123456789.
     form(&[(3, 6), (4, 9)], Between::Any, german, (9, 13)),
-    form(&[(3, 6), (2, 5), (2, 5)], Between::Area, german, (9, 13)),
+    form(&[(3, 6), (2, 5), (2, 5)], Between::Area, german, (10, 13)),
     form(&[(3, 6), (2, 4), (2, 4), (2, 4)], Between::Area, german, (9, 13)),
     form(&[(11, 12)], Between::Same, german_mobile, (11, 12)),
     // France: 01 23 45 67 89, 0612345678.
@@ -140,7 +140,7 @@ const FEWEST: usize = 8;
 pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
     let known = groups.known_digits();
     let mut found = match known {
-        [0] | [0, 0, ..] => exit_code(view, start),
+        [0] | [0, 0, ..] if stands_alone(view, start) => exit_code(view, start),
         _ => Err(Stop::No),
     };
     let mut context = None;
