@@ -71,6 +71,11 @@ impl Pattern {
         Ok(compiled)
     }
 
+    /// The most bytes that are held back for one match.
+    pub(super) fn max_hold(&self) -> usize {
+        self.max_hold
+    }
+
     /// Whether a match can begin with `byte`.
     pub(super) fn begins_with(&self, byte: u8) -> bool {
         self.first.get(usize::from(byte)).copied().unwrap_or(false)

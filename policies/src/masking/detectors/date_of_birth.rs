@@ -8,7 +8,7 @@ use super::context::{Context, Words};
 use super::view::{Found, Stop, View, is_word, longest};
 
 /// `30th of septiembre de 1985`, and a byte of context at the end.
-pub(super) const LONGEST: usize = 30;
+pub(super) const LONGEST: usize = 32;
 
 const WORDS: &Words = &Words::new(&[
     b"dob",
@@ -180,6 +180,10 @@ fn numeric(view: &View<'_>, start: usize) -> Found {
     match view.byte(end)? {
         Some(b'T') if valid => Ok(end),
         Some(byte) if is_word(byte) => Err(Stop::No),
+        // One more group of digits, and it is no date.
+        byte if byte == separator && view.byte(end + 1)?.is_some_and(|byte| byte.is_ascii_digit()) => {
+            Err(Stop::No)
+        }
         _ if valid => Ok(end),
         _ => Err(Stop::No),
     }

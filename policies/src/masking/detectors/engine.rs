@@ -73,10 +73,32 @@ const CRYPTO_ADDRESS: DetectorId = DetectorId(13);
 const SECRETS: DetectorId = DetectorId(14);
 
 /// The longest chain of overlapping values that is held as one.
-const CHAIN: usize = 4096;
+pub(super) const CHAIN: usize = 4096;
 
 /// Bytes before the end of a text that a value may have begun in without a byte that triggers a recogniser.
 const QUIET: usize = 16;
+
+/// Reads a number that groups of digits make.
+type Recogniser = fn(&View<'_>, &Groups) -> Found;
+
+/// The most folded bytes that each detector holds back for one value, by id.
+pub(crate) const LONGEST: [usize; 15] = [
+    email::LONGEST,
+    numbers::LONGEST,
+    numbers::LONGEST,
+    numbers::LONGEST,
+    iban::LONGEST,
+    ip_address::LONGEST,
+    mac_address::LONGEST,
+    date_of_birth::LONGEST,
+    numbers::LONGEST,
+    us_driver_license::LONGEST,
+    numbers::LONGEST,
+    numbers::LONGEST,
+    phone::LONGEST,
+    crypto_address::LONGEST,
+    secrets::LONGEST,
+];
 
 /// A set of detectors by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -378,11 +400,8 @@ impl Sweep<'_> {
             trigger::DIGIT => return self.digit(at),
             trigger::UPPER => self.upper(at),
             trigger::AT => self.at_sign(at),
-            trigger::PERCENT => match view.literal(at, b"%40") {
-                Ok(_) => self.at_sign(at),
-                // What comes next decides; the run before it is held anyway.
-                Err(_) => {}
-            },
+            // Of `%4` what comes next decides; the run before it is held anyway.
+            trigger::PERCENT if view.literal(at, b"%40").is_ok() => self.at_sign(at),
             trigger::COLON => {
                 if self.has(IP_ADDRESS) {
                     let (start, found) = ip_address::v6(view, at);
@@ -558,7 +577,7 @@ impl Sweep<'_> {
         if groups.are_few() {
             return;
         }
-        let recognisers: [(DetectorId, fn(&View<'_>, usize, &Groups) -> Found); 6] = [
+        let recognisers: [(DetectorId, Recogniser); 6] = [
             (US_SSN, us_ssn::at),
             (US_ITIN, us_itin::at),
             (PAYMENT_CARD, payment_card::at),
@@ -568,7 +587,7 @@ impl Sweep<'_> {
         ];
         for (detector, recogniser) in recognisers {
             if self.has(detector) {
-                self.offer(detector, start, recogniser(view, start, &groups));
+                self.offer(detector, start, recogniser(view, &groups));
             }
         }
         if self.has(US_PASSPORT) {

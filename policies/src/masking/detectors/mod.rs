@@ -29,14 +29,15 @@ mod view;
 use std::sync::Arc;
 
 pub use action::Action;
-pub(crate) use engine::{Finding, Next};
+pub(crate) use engine::{Finding, LONGEST, Next};
 pub(crate) use region::Region;
 pub(crate) use view::View;
 
 use crate::masking::config::{CustomConfig, DetectorConfig};
+use crate::masking::text::MAX_SPREAD;
 use crate::policy::{At, Environment, Problems, Size};
 use custom::Pattern;
-use engine::{Enabled, Engine, NAMES};
+use engine::{CHAIN, Enabled, Engine, NAMES};
 
 /// The most custom patterns in one policy.
 const MOST_CUSTOM: usize = 48;
@@ -206,6 +207,16 @@ impl Detectors {
     /// Whether this detector looks.
     pub fn is_enabled(&self, detector: DetectorId) -> bool {
         self.engine.enabled().has(detector)
+    }
+
+    /// The most bytes that one text holds back, whatever comes: the longest value, or chain of overlapping values, with
+    /// every byte dressed up as a full-width form among zero-width characters.
+    pub fn longest_hold(&self) -> usize {
+        let enabled = |id: usize| self.engine.enabled().0 >> id & 1 == 1;
+        let built_in =
+            LONGEST.iter().enumerate().filter(|(id, _)| enabled(*id)).map(|(_, bytes)| *bytes).max();
+        let custom = self.shared.patterns.iter().map(|(_, pattern)| pattern.max_hold()).max();
+        (CHAIN + built_in.max(custom).unwrap_or(0)) * MAX_SPREAD
     }
 
     /// Writes what takes the place of `value`, which `detector` found.

@@ -106,6 +106,11 @@ impl Groups {
         read
     }
 
+    /// Where the first digit is.
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
+
     /// What stands before them, read once.
     pub(super) fn context(&self, view: &View<'_>) -> &Context {
         self.context.get_or_init(|| Context::read(view, self.start))

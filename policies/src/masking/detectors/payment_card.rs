@@ -24,8 +24,8 @@ const SHAPES: &[&[(usize, usize)]] = &[
     &[(6, 6), (10, 10)],
 ];
 
-/// A number in digits at `start`.
-pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
+/// A number in digits.
+pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
     if !may_begin(groups.known_digits()) {
         return Err(Stop::No);
     }
@@ -33,7 +33,7 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
     for shape in SHAPES {
         let end = groups.fit(shape, Between::Mixed).and_then(|end| {
             let digits = groups.digits(shape.len());
-            if is_valid(digits) && !is_other(view, start, groups, digits.len()) {
+            if is_valid(digits) && !is_other(view, groups, digits.len()) {
                 card_ends(view, end)
             } else {
                 Err(Stop::No)
@@ -49,10 +49,10 @@ pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
 
 /// Whether what stands right before says that the digits are something else, or the end of something longer. Only for
 /// lengths that few cards have: sixteen digits in a range with a check digit are never let through.
-fn is_other(view: &View<'_>, start: usize, groups: &Groups, length: usize) -> bool {
+fn is_other(view: &View<'_>, groups: &Groups, length: usize) -> bool {
     length != 16
         && length != 15
-        && (!stands_alone(view, start) || groups.context(view).ends_with(OTHER_NUMBERS))
+        && (!stands_alone(view, groups.start()) || groups.context(view).ends_with(OTHER_NUMBERS))
 }
 
 /// Whether a card's number may end at `end`: as numbers do, and before a slash and its expiry date.

@@ -136,8 +136,9 @@ const MOST: usize = 15;
 /// The fewest digits behind `+` that count: small countries have seven with their code.
 const FEWEST: usize = 8;
 
-/// A national number in digits at `start`, or an international one behind `00`.
-pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
+/// A national number in digits, or an international one behind `00`.
+pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+    let start = groups.start();
     let known = groups.known_digits();
     let mut found = match known {
         [0] | [0, 0, ..] if stands_alone(view, start) => exit_code(view, start),

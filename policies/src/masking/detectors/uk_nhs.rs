@@ -9,8 +9,8 @@ use super::view::{Found, Stop, View, longest};
 
 const WORDS: &Words = &Words::new(&[b"nhs", b"national health", b"patient", b"health service"]);
 
-/// A number in digits at `start`.
-pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
+/// A number in digits.
+pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
     let grouped = groups.fit(&[(3, 3), (3, 3), (4, 4)], Between::Same);
     let bare = groups.fit(&[(10, 10)], Between::Same);
     if grouped == Err(Stop::No) && bare == Err(Stop::No) {

@@ -18,8 +18,8 @@ const WORDS: &Words = &Words::new(&[
     b"ach",
 ]);
 
-/// A number in digits at `start`.
-pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
+/// A number in digits.
+pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
     let bare = groups.fit(&[(9, 9)], Between::Same);
     if bare == Err(Stop::No) || !groups.context(view).has_after(WORDS, OTHER_NUMBERS) {
         return Err(Stop::No);

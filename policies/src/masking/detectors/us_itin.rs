@@ -7,9 +7,9 @@ use super::numbers::Groups;
 use super::us_ssn;
 use super::view::{Found, View};
 
-/// A number in digits at `start`.
-pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
-    us_ssn::nine(view, start, groups, is_valid)
+/// A number in digits.
+pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+    us_ssn::nine(view, groups, is_valid)
 }
 
 /// Whether nine digits may be a number that was assigned.

@@ -26,13 +26,13 @@ pub(super) const WORDS: &Words = &Words::new(&[
     b"itin",
 ]);
 
-/// A number in digits at `start`.
-pub(super) fn at(view: &View<'_>, start: usize, groups: &Groups) -> Found {
-    nine(view, start, groups, is_valid)
+/// A number in digits.
+pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+    nine(view, groups, is_valid)
 }
 
 /// Nine digits, as three groups or bare with context, that `valid` accepts. Also the form of an ITIN.
-pub(super) fn nine(view: &View<'_>, start: usize, groups: &Groups, valid: fn(&[u8]) -> bool) -> Found {
+pub(super) fn nine(view: &View<'_>, groups: &Groups, valid: fn(&[u8]) -> bool) -> Found {
     let check = |count| if valid(groups.digits(count)) { Ok(()) } else { Err(Stop::No) };
     let separated = groups.fit(&[(3, 3), (2, 2), (4, 4)], Between::Same).and_then(|end| {
         check(3)?;

@@ -8,7 +8,7 @@
 pub(super) const MAX_ZERO_WIDTHS: u8 = 8;
 
 /// Bytes of the text that one byte of folded text may stand for, with the zero-width characters after it.
-pub(super) const MAX_SPREAD: usize = 3 + MAX_ZERO_WIDTHS as usize * 3;
+pub(crate) const MAX_SPREAD: usize = 3 + MAX_ZERO_WIDTHS as usize * 3;
 
 /// Stands for a zero-width character beyond [`MAX_ZERO_WIDTHS`]: a byte that no detector accepts.
 const BREAK: u8 = 0;

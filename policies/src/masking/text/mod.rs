@@ -10,6 +10,7 @@
 mod fold;
 mod scan;
 
+pub(crate) use fold::MAX_SPREAD;
 pub use scan::{Scan, Verdict};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! split, and never clear a byte of a value.
 
 use super::{Scan, Verdict};
-use crate::masking::detectors::Detectors;
+use crate::masking::detectors::{Detectors, LONGEST};
 
 /// What a client would receive, the values in `‹name:…›`.
 pub(super) fn marked(detectors: &Detectors, pieces: &[&[u8]]) -> String {
@@ -72,5 +72,71 @@ fn leaves_identifiers_and_times_alone() {
         "12345678-1234-1234-1234-123456789012",
     ] {
         assert_eq!(everywhere(text), text);
+    }
+}
+
+/// Text that stays undecided for as long as it can, for each detector.
+#[test]
+fn no_detector_holds_more_than_its_bound() {
+    let long = |unit: &str| unit.repeat(6_000 / unit.len());
+    let texts = [
+        long("a"),
+        long("a."),
+        format!("{}@{}", long("a"), long("b.")),
+        format!("a@{}", long("b")),
+        long("1"),
+        long("1 "),
+        long("12-"),
+        long("4111 "),
+        format!("+{}", long("1 ")),
+        long("+1 (2) 3"),
+        format!("DE89{}", long("0 ")),
+        format!("DE89{}", long("0")),
+        long("fe8:"),
+        long("00:"),
+        long("1.1."),
+        format!("eyJ{}.{}.", long("a"), long("b")),
+        format!("eyJ{}.{}", "a".repeat(500), long("b")),
+        format!("eyJ{}.e.e.e.e.{}", "a".repeat(400), long("b")),
+        format!("password: {}", long("a")),
+        format!("password: \"{}", long("a ")),
+        long("password="),
+        long("password=\"'password='\""),
+        long("token:"),
+        format!("-----BEGIN {}", long("A ")),
+        format!("sk-{}", long("a")),
+        format!("ghp_{}", long("a")),
+        format!("bc1{}", long("q")),
+        format!("0x{}", long("0")),
+        format!("born {}", long("12 ")),
+        format!("born {}", long("March ")),
+        format!("driver license {}", long("1-")),
+        format!("passport {}", long("1")),
+        long("https://u:"),
+        long("(030) "),
+        long("a\u{200b}"),
+        long("\u{ff11}"),
+        long("\u{200b}"),
+    ];
+    let all = Detectors::default();
+    let ids: Vec<_> = all.iter().map(|(id, _)| id).collect();
+    for (id, name) in all.iter() {
+        let others: Vec<_> = ids.iter().copied().filter(|other| *other != id).collect();
+        let detectors = all.without(&others);
+        let mut most = 0;
+        for text in &texts {
+            let mut scan = Scan::new();
+            for byte in text.as_bytes().chunks(1) {
+                scan.push(&detectors, byte, |_| {});
+                let spread = if text.is_ascii() { 1 } else { super::MAX_SPREAD };
+                // Values that overlap in a chain are held together, up to the bound on chains.
+                let chain = text.starts_with("password=\"'");
+                let bound = if chain { detectors.longest_hold() } else { LONGEST[id.index()] * spread };
+                assert!(scan.held() <= bound, "{name} holds {} of {bound} on {:?}", scan.held(), &text[..30]);
+                most = most.max(scan.held());
+            }
+        }
+        assert!(most <= detectors.longest_hold());
+        assert!(most > 0, "{name} never had to wait");
     }
 }

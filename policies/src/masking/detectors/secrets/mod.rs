@@ -11,6 +11,9 @@ pub(super) use token::{may_begin, slack_hook, token};
 
 use super::view::Stop;
 
+/// The header and the payload of a JWT, each as long as is read.
+pub(super) const LONGEST: usize = 2 * token::MOST + 16;
+
 /// A secret: where it ends, or what covers the rest of one that has no bound.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Secret {

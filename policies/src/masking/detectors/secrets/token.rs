@@ -9,7 +9,7 @@ use super::super::view::{Found, Stop, View, is_word};
 use super::{FoundSecret, Secret};
 
 /// Bytes of a token that are read; a longer one goes on without being held.
-const MOST: usize = 512;
+pub(super) const MOST: usize = 512;
 
 /// A kind of token: how it begins, what it is made of, and how much of that at least and at most.
 struct Kind {
