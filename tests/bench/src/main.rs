@@ -45,6 +45,9 @@ struct Arguments {
     /// Connections of the paced load
     #[arg(long, default_value_t = 4)]
     paced_connections: u32,
+    /// Ours without evidence, without masking, and without either, too
+    #[arg(long)]
+    breakdown: bool,
     /// Only these variants, by name
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -97,13 +100,16 @@ fn compare(arguments: &Arguments, site: &Site, runtime: &tokio::runtime::Runtime
     )?;
 
     let mut variants = Vec::new();
-    for (name, filter, evidence) in shapes(site)? {
+    for (name, filter, parts) in shapes(site, arguments.breakdown)? {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
             continue;
         }
         let mut policy = standard_policy(&issuer)?;
-        if !evidence {
+        if !parts.evidence {
             policy["evidence"] = json!({"off": true});
+        }
+        if !parts.masking {
+            policy["masking"] = json!({"fields": [], "detectors": [], "unmaskable": "pass"});
         }
         let mut setup = EnvoySetup::new(policy, port.number(), port.number(), issuer.port());
         setup.filter = filter;
@@ -111,13 +117,13 @@ fn compare(arguments: &Arguments, site: &Site, runtime: &tokio::runtime::Runtime
         let envoy = runtime.block_on(Envoy::start_on(
             free_port()?,
             free_port()?,
-            &name.replace(' ', "-"),
+            &name.trim().replace(' ', "-"),
             site,
             &setup,
         ))?;
         pin(Core::Load);
         let masked = check(name, envoy.port(), &request)?;
-        ensure!(masked == name.starts_with("graphwarden"), "{name}: masked is {masked}");
+        ensure!(masked == parts.masking, "{name}: masked is {masked}");
         variants.push(Variant {
             name,
             envoy,
@@ -163,8 +169,15 @@ fn compare(arguments: &Arguments, site: &Site, runtime: &tokio::runtime::Runtime
     report(&variants)
 }
 
-/// The variants: name, filter, and whether the policy asks for evidence.
-fn shapes(site: &Site) -> Result<Vec<(&'static str, Filter, bool)>> {
+/// What of the shipped policy a variant has.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    evidence: bool,
+    masking: bool,
+}
+
+/// The variants: name, filter, and what its policy has. A breakdown adds ours without its parts.
+fn shapes(site: &Site, breakdown: bool) -> Result<Vec<(&'static str, Filter, Parts)>> {
     let built = site.tools().root().join("target/wasm32-wasip1/release");
     let module = |name: &str| {
         let path = built.join(format!("graphwarden_bench_{name}.wasm"));
@@ -173,13 +186,21 @@ fn shapes(site: &Site) -> Result<Vec<(&'static str, Filter, bool)>> {
         }
         Ok(Filter::Module(path))
     };
-    Ok(vec![
-        ("envoy alone", Filter::Absent, false),
-        ("no-op wasm", module("noop")?, false),
-        ("copying wasm", module("copy")?, false),
-        ("graphwarden", Filter::Graphwarden, true),
-        ("graphwarden, no evidence", Filter::Graphwarden, false),
-    ])
+    let (all, none) = (Parts { evidence: true, masking: true }, Parts { evidence: false, masking: false });
+    let mut shapes = vec![
+        ("envoy alone", Filter::Absent, none),
+        ("no-op wasm", module("noop")?, none),
+        ("copying wasm", module("copy")?, none),
+        ("graphwarden", Filter::Graphwarden, all),
+    ];
+    if breakdown {
+        shapes.extend([
+            ("  without evidence", Filter::Graphwarden, Parts { evidence: false, ..all }),
+            ("  without masking", Filter::Graphwarden, Parts { masking: false, ..all }),
+            ("  without either", Filter::Graphwarden, none),
+        ]);
+    }
+    Ok(shapes)
 }
 
 /// Asks once the keys are there, and tells whether the answer came masked.
