@@ -118,18 +118,8 @@ fn preflight(mut target: Target, headers: &[(Vec<u8>, Vec<u8>)]) -> Result<Head,
 }
 
 /// Headers that have to come at most once, or two readers could take different ones.
-const SINGLETONS: &[&[u8]] = &[
-    b"host",
-    b":authority",
-    b":method",
-    b":path",
-    b":scheme",
-    b"content-length",
-    b"content-type",
-    b"content-encoding",
-    b"transfer-encoding",
-    b"origin",
-];
+const SINGLETONS: &[&[u8]] =
+    &[b"host", b":authority", b":method", b":scheme", b"content-length", b"content-type", b"origin"];
 
 fn check_headers(headers: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Refused> {
     if headers.len() > HEADERS_LIMIT {
@@ -141,6 +131,13 @@ fn check_headers(headers: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Refused> {
         if let Some(singleton) = SINGLETONS.iter().find(|singleton| is(singleton)) {
             if seen.contains(singleton) {
                 return Err(Refused::new(Reason::RequestMalformed, "a header that may come once came twice"));
+            }
+            // Envoy joins what came twice with a comma, which none of these has in it otherwise.
+            if value.contains(&b',') {
+                return Err(Refused::new(
+                    Reason::RequestMalformed,
+                    "a header that may come once has several values",
+                ));
             }
             seen.push(singleton);
         }
