@@ -135,10 +135,8 @@ fn author(pairs: &Pairs) -> Author {
         .iter()
         .find(|(name, _)| name == b":status")
         .is_some_and(|(_, status)| matches!(status.first(), Some(b'4' | b'5')));
-    match is_error.then(details).flatten() {
-        Some(details) if details != "via_upstream" => Author::Proxy,
-        _ => Author::Upstream,
-    }
+    // A reply that this filter asked for has no words at all.
+    if is_error && details().as_deref() != Some("via_upstream") { Author::Proxy } else { Author::Upstream }
 }
 
 /// Envoy's words for where the response came from, or how the stream ended.

@@ -23,6 +23,20 @@ const BATCH_BYTES: usize = 256 << 10;
 /// The most lines of one delivery.
 const BATCH_LINES: usize = 500;
 
+/// How long lines that nobody waits for may gather: a delivery costs as much as a request does.
+const GATHER: Duration = Duration::from_millis(25);
+/// As many lines are a batch worth sending, whoever waits.
+const WORTHWHILE: usize = 100;
+
+/// Whether a request is held until its line is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Nobody waits.
+    Gather,
+    /// Somebody does.
+    Now,
+}
+
 /// The queue.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -38,6 +52,8 @@ pub(super) struct Queue {
     delivery: Delivery,
     failures: u32,
     batch_lines: usize,
+    /// When the last delivery was made.
+    last: Moment,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,19 +107,23 @@ impl Queue {
             delivery: Delivery::Idle,
             failures: 0,
             batch_lines: BATCH_LINES,
+            last: Moment(0),
         }
     }
 
     /// The next delivery, where one is due.
-    pub(super) fn due(&mut self, now: Moment) -> Option<Call> {
+    pub(super) fn due(&mut self, urgency: Urgency, now: Moment) -> Option<Call> {
         match self.delivery {
             Delivery::UnderWay => return None,
             Delivery::NotBefore(moment) if now < moment => return None,
             Delivery::Idle | Delivery::NotBefore(_) => {}
         }
-        if self.lines.is_empty() {
+        let gathers =
+            urgency == Urgency::Gather && self.lines.len() < WORTHWHILE && now.since(self.last) < GATHER;
+        if self.lines.is_empty() || gathers {
             return None;
         }
+        self.last = now;
         let mut body = Vec::new();
         let mut count = 0;
         for line in self.lines.iter().take(self.batch_lines) {
@@ -161,9 +181,10 @@ impl Queue {
         self.lines.is_empty()
     }
 
-    /// Whether a delivery could be made at once.
-    pub(super) fn is_busy(&self) -> bool {
-        self.delivery == Delivery::Idle && !self.lines.is_empty()
+    /// Whether a delivery should not wait for the next slow tick.
+    pub(super) fn is_busy(&self, urgency: Urgency) -> bool {
+        self.delivery == Delivery::Idle
+            && (self.lines.len() >= WORTHWHILE || (urgency == Urgency::Now && !self.lines.is_empty()))
     }
 
     /// How many lines wait.
@@ -263,11 +284,11 @@ mod tests {
     #[test]
     fn one_delivery_at_a_time_carries_the_chain_from_its_start() {
         let mut queue = queue(1 << 20);
-        assert!(queue.due(NOW).is_none());
+        assert!(queue.due(Urgency::Now, NOW).is_none());
         assert_eq!(queue.append(&record("a")), Some(1));
         assert_eq!(queue.append(&record("b")), Some(2));
-        let call = queue.due(NOW).unwrap();
-        assert!(queue.due(NOW).is_none(), "one is under way");
+        let call = queue.due(Urgency::Now, NOW).unwrap();
+        assert!(queue.due(Urgency::Now, NOW).is_none(), "one is under way");
         let mut succession = Succession::from_start("c1");
         for line in lines(&call) {
             succession.accept(&line).unwrap();
@@ -275,16 +296,28 @@ mod tests {
         queue.append(&record("c"));
         let delivered = answer(&mut queue, &call, 200, r#"{"accepted":3,"duplicates":0}"#);
         assert_eq!(delivered, Delivered::Below { place: 3, lines: 3 });
-        let next = queue.due(NOW).unwrap();
+        let next = queue.due(Urgency::Now, NOW).unwrap();
         assert_eq!(lines(&next).len(), 1);
         succession.accept(&lines(&next)[0]).unwrap();
+    }
+
+    #[test]
+    fn lines_that_nobody_waits_for_gather() {
+        let mut queue = queue(1 << 20);
+        queue.append(&record("a"));
+        let call = queue.due(Urgency::Gather, NOW).unwrap();
+        answer(&mut queue, &call, 200, r#"{"accepted":2}"#);
+        queue.append(&record("b"));
+        assert!(!queue.is_busy(Urgency::Gather) && queue.is_busy(Urgency::Now));
+        assert!(queue.due(Urgency::Gather, NOW.after(Duration::from_millis(24))).is_none());
+        assert!(queue.due(Urgency::Gather, NOW.after(GATHER)).is_some());
     }
 
     #[test]
     fn what_was_not_acknowledged_is_sent_again_unchanged() {
         let mut queue = queue(1 << 20);
         queue.append(&record("a"));
-        let first = queue.due(NOW).unwrap();
+        let first = queue.due(Urgency::Now, NOW).unwrap();
         for (status, body) in [
             (500, ""),
             (200, ""),
@@ -298,8 +331,8 @@ mod tests {
                 "{status} {body}"
             );
             assert!(!queue.is_flushed());
-            assert!(queue.due(NOW).is_none(), "the ledger is not hammered");
-            let again = queue.due(NOW.after(Duration::from_secs(4))).unwrap();
+            assert!(queue.due(Urgency::Now, NOW).is_none(), "the ledger is not hammered");
+            let again = queue.due(Urgency::Now, NOW.after(Duration::from_secs(4))).unwrap();
             assert_eq!(again.body, first.body);
         }
         answer(&mut queue, &first, 200, r#"{"accepted":1,"duplicates":1}"#);
@@ -315,7 +348,7 @@ mod tests {
         queue.batch_lines = 100;
         let mut now = NOW;
         for expected in [100, 50, 25] {
-            let call = queue.due(now).unwrap();
+            let call = queue.due(Urgency::Now, now).unwrap();
             assert_eq!(lines(&call).len(), expected);
             answer(&mut queue, &call, 413, "");
             now = now.after(Duration::from_secs(10));
@@ -331,7 +364,7 @@ mod tests {
             queue.append(&large);
         }
         let mut sizes = Vec::new();
-        while let Some(call) = queue.due(NOW) {
+        while let Some(call) = queue.due(Urgency::Now, NOW) {
             let count = lines(&call).len();
             sizes.push(count);
             answer(&mut queue, &call, 200, &format!("{{\"accepted\":{count}}}"));

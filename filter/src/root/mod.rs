@@ -15,11 +15,11 @@ pub use metrics::{Gauge, name_of};
 use std::rc::Rc;
 use std::time::Duration;
 
-use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, Origin, TokenCache};
-use graphwarden_policies::policy::{At, Environment, Policy, Problems};
+use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, TokenCache};
+use graphwarden_policies::policy::{Environment, Policy, Problems};
 
 use crate::exchange::{BodySight, CallReply, Gate, Ledger, Moment, Wait};
-use evidence::{Delivered, Queue};
+use evidence::{Delivered, Queue, Urgency};
 use keys::{KeyKeeper, Progress};
 use waits::Waits;
 
@@ -84,16 +84,6 @@ impl Core {
         now: Moment,
     ) -> Result<Self, Problems> {
         let policy = Policy::parse(document, environment)?;
-        // Refused here rather than denying every request later without saying why.
-        if *policy.authenticator.origin() != Origin::Token {
-            let mut problems = Problems::new();
-            problems.add_with_hint(
-                &At::root().member("identity").member("from"),
-                "this filter verifies tokens itself and does not read jwt_authn's metadata",
-                "leave the field out, or write from: token",
-            );
-            return Err(problems);
-        }
         let queue = policy
             .evidence
             .clone()
@@ -176,7 +166,8 @@ impl Core {
     pub fn due(&mut self, now: Moment) -> Vec<Call> {
         let mut calls = std::mem::take(&mut self.outbox);
         calls.extend(self.keys.due(now));
-        calls.extend(self.queue.as_mut().and_then(|queue| queue.due(now)));
+        let urgency = self.urgency();
+        calls.extend(self.queue.as_mut().and_then(|queue| queue.due(urgency, now)));
         calls
     }
 
@@ -229,7 +220,12 @@ impl Core {
 
     /// Whether something can be done before the next slow tick.
     pub fn is_hurried(&self) -> bool {
-        !self.outbox.is_empty() || self.queue.as_ref().is_some_and(Queue::is_busy)
+        let urgency = self.urgency();
+        !self.outbox.is_empty() || self.queue.as_ref().is_some_and(|queue| queue.is_busy(urgency))
+    }
+
+    fn urgency(&self) -> Urgency {
+        if self.waits.is_evidence_awaited() { Urgency::Now } else { Urgency::Gather }
     }
 
     /// Whether nothing would be lost if this ended now.

@@ -64,6 +64,11 @@ impl Waits {
         self.evidence.iter().take_while(|(seq, _)| *seq < place).map(|(_, stream)| *stream).collect()
     }
 
+    /// Whether any stream waits for a line to be durable.
+    pub(super) fn is_evidence_awaited(&self) -> bool {
+        !self.evidence.is_empty()
+    }
+
     /// How many streams wait for something.
     pub(super) fn len(&self) -> usize {
         self.all.len()

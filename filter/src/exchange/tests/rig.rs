@@ -219,6 +219,8 @@ impl Rig {
     pub(super) fn deliver(&mut self) -> Vec<Value> {
         let mut lines = Vec::new();
         loop {
+            self.core.set_wait(1, self.exchange.wait());
+            self.later(std::time::Duration::from_millis(25));
             let calls = self.core.due(self.now);
             let Some(call) = calls.into_iter().find(|call| matches!(call.purpose, Purpose::Evidence { .. }))
             else {
@@ -232,7 +234,6 @@ impl Rig {
                 .collect();
             let body = json!({ "accepted": sent.len(), "duplicates": 0 }).to_string().into_bytes();
             lines.extend(sent);
-            self.core.set_wait(1, self.exchange.wait());
             let (wakes, _) =
                 self.core.answered(call.purpose, CallReply { status: Some(200), body }, self.now);
             if wakes.contains(&Wake::Evidence(1)) {
