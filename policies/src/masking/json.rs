@@ -473,7 +473,11 @@ impl Json {
         }
         if self.state == State::NameText {
             self.remember_name(body);
-            scan(&[], body, context, flow);
+            if context.is_clear_name(body) {
+                flow.pass(body.len());
+            } else {
+                scan(&[], body, context, flow);
+            }
             return true;
         }
         if self.tracked && context.growth(self.ordinal) != Growth::Whole {
@@ -715,7 +719,9 @@ impl Json {
         if self.muted.is_some() {
             flow.cut(token.len());
             self.collect(token, context, flow);
-        } else if token.first().is_some_and(|byte| byte.is_ascii_alphabetic()) {
+        } else if token.first().is_some_and(|byte| byte.is_ascii_alphabetic())
+            || context.is_clear_number(token)
+        {
             flow.pass(token.len());
         } else {
             let mut masked = None;
@@ -753,6 +759,9 @@ enum Shape {
 /// Hands a string at hand to the detectors.
 fn scan(label: &[u8], body: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) {
     let detectors = context.detectors();
+    if body.is_empty() || detectors.is_empty() || context.is_id(body) {
+        return flow.pass(body.len());
+    }
     Scan::after(label).whole(detectors, body, |verdict| apply(verdict, context, Spelling::Quoted, flow));
 }
 

@@ -72,6 +72,7 @@ impl Masking {
             keys: fields.keys,
             malformed: config.malformed,
             limits,
+            built_in_alone: config.custom.is_empty(),
         });
         let everyone = Plan {
             rules: Arc::new(Rules {

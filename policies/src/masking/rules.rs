@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub(super) keys: BTreeMap<Vec<u8>, usize>,
     pub(super) malformed: Malformed,
     pub(super) limits: Limits,
+    /// Whether built-in detectors alone look: what they can find is known.
+    pub(super) built_in_alone: bool,
 }
 
 impl Shared {
@@ -133,6 +135,29 @@ impl<'a> Context<'a> {
 
     pub(super) fn detectors(&self) -> &'a Detectors {
         &self.rules.detectors
+    }
+
+    /// Whether no detector can find anything in this member name, told at a glance: no built-in one finds fewer
+    /// than 16 letters alone.
+    pub(super) fn is_clear_name(&self, name: &[u8]) -> bool {
+        let wordy = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+        self.rules.detectors.is_empty()
+            || (self.rules.shared.built_in_alone && name.len() < 16 && name.iter().all(wordy))
+    }
+
+    /// Whether this string is an id that stays: a UUID (RFC 9562 section 4) and nothing else.
+    pub(super) fn is_id(&self, text: &[u8]) -> bool {
+        text.len() == 36
+            && self.rules.shared.built_in_alone
+            && text.iter().enumerate().all(|(index, byte)| match index {
+                8 | 13 | 18 | 23 => *byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            })
+    }
+
+    /// Whether no detector can find anything in this number, told at a glance: none finds fewer than four digits.
+    pub(super) fn is_clear_number(&self, number: &[u8]) -> bool {
+        self.rules.detectors.is_empty() || (self.rules.shared.built_in_alone && number.len() < 4)
     }
 
     pub(super) fn limits(&self) -> Limits {

@@ -51,6 +51,19 @@ fn the_name_of_a_member_is_context_for_its_value() {
 }
 
 #[test]
+fn short_names_numbers_and_ids_are_no_way_round_a_custom_pattern() {
+    let section = json!({"custom": [
+        {"name": "word", "pattern": "canary"},
+        {"name": "code", "pattern": "777"},
+        {"name": "ids", "pattern": "01a20313-[0-9a-f-]{27}"}
+    ]});
+    assert_eq!(
+        masked(section, r#"{"canary":777,"id":"01a20313-eca6-7508-b110-955be1bdf8d4"}"#),
+        r#"{"[WORD]":"[CODE]","id":"[IDS]"}"#
+    );
+}
+
+#[test]
 fn detectors_see_through_escapes() {
     assert_eq!(detected(r#"["zoe\u0040example.com"]"#), r#"["[EMAIL]"]"#);
     assert_eq!(detected(r#"["\u0022\u007aoe@example\u002ecom, \u00eb"]"#), r#"["\u0022[EMAIL], \u00eb"]"#);
