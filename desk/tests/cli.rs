@@ -27,11 +27,12 @@ impl Desk {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
+        let desk = Self { child, url };
         for _ in 0..400 {
-            if let Ok(reply) = reqwest::get(format!("{url}/readyz")).await
+            if let Ok(reply) = reqwest::get(format!("{}/readyz", desk.url)).await
                 && reply.status().is_success()
             {
-                return Self { child, url };
+                return desk;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

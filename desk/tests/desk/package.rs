@@ -19,6 +19,7 @@ use crate::evidence::lines;
 use crate::room::{NOON, Room, ask, person};
 
 type Files = BTreeMap<String, Vec<u8>>;
+type Attack = Box<dyn Fn(&mut Vec<Vec<u8>>)>;
 
 /// A ledger with three chains whose lines came mixed, an approval and a few doings of the desk's own.
 async fn filled() -> Room {
@@ -241,7 +242,7 @@ async fn the_owner_who_signs_anew_is_found_by_the_leaves() {
     let files = unpack(&export(&room, &Request::default()).await);
     let original = records(&files);
     let last = original.len() - 1;
-    let attacks: [(&str, Box<dyn Fn(&mut Vec<Vec<u8>>)>); 6] = [
+    let attacks: [(&str, Attack); 6] = [
         ("drop", Box::new(|lines| drop(lines.remove(5)))),
         ("insert", Box::new(|lines| lines.insert(5, lines[20].clone()))),
         ("reorder", Box::new(|lines| lines.swap(5, 6))),
@@ -278,22 +279,28 @@ async fn the_owner_who_rebuilds_the_tree_is_found_by_the_chains_and_by_an_earlie
     assert_eq!((sound.since, sound.open), (Some(29), vec![]));
     assert!(check(&room, &rebuilt(files.clone(), key)).is_ok(), "a true copy is sound");
 
-    let seen_by_chains: [(&str, fn(&mut Vec<Vec<u8>>)); 3] = [
-        ("a changed record", |lines| {
-            lines[4] = String::from_utf8(lines[4].clone()).unwrap().replace("gate", "gaTe").into_bytes()
-        }),
-        ("a record twice", |lines| lines.insert(9, lines[4].clone())),
-        ("two contents swapped", |lines| {
-            let (one, two) = (lines[0].clone(), lines[1].clone());
-            let swap = |from: &[u8], to: &[u8]| {
-                let (from, to) =
-                    (String::from_utf8(from.to_vec()).unwrap(), String::from_utf8(to.to_vec()).unwrap());
-                let (head, _) = from.split_once("\"kind\"").unwrap();
-                let (_, tail) = to.split_once("\"kind\"").unwrap();
-                format!("{head}\"kind\"{tail}").into_bytes()
-            };
-            (lines[0], lines[1]) = (swap(&one, &two), swap(&two, &one));
-        }),
+    let seen_by_chains: [(&str, Attack); 3] = [
+        (
+            "a changed record",
+            Box::new(|lines| {
+                lines[4] = String::from_utf8(lines[4].clone()).unwrap().replace("gate", "gaTe").into_bytes();
+            }),
+        ),
+        ("a record twice", Box::new(|lines| lines.insert(9, lines[4].clone()))),
+        (
+            "two contents swapped",
+            Box::new(|lines| {
+                let (one, two) = (lines[0].clone(), lines[1].clone());
+                let swap = |from: &[u8], to: &[u8]| {
+                    let (from, to) =
+                        (String::from_utf8(from.to_vec()).unwrap(), String::from_utf8(to.to_vec()).unwrap());
+                    let (head, _) = from.split_once("\"kind\"").unwrap();
+                    let (_, tail) = to.split_once("\"kind\"").unwrap();
+                    format!("{head}\"kind\"{tail}").into_bytes()
+                };
+                (lines[0], lines[1]) = (swap(&one, &two), swap(&two, &one));
+            }),
+        ),
     ];
     for (name, attack) in seen_by_chains {
         let mut lines = original.clone();
