@@ -106,11 +106,14 @@ impl Context {
     }
 }
 
-/// Whether `text` begins with `word`, and no letter follows. Digits and `_` may: `ssn2`.
+/// Whether `text` begins with `word`, and no letter follows. Digits and `_` may: `ssn2`. Only `call_` is not the word
+/// `call`: ids of tool calls begin so, and are all over a conversation's state.
 fn stands(word: &[u8], text: &[u8]) -> bool {
+    let next = text.get(word.len());
     word.first() == text.first()
         && text.starts_with(word)
-        && !text.get(word.len()).is_some_and(u8::is_ascii_alphabetic)
+        && !next.is_some_and(u8::is_ascii_alphabetic)
+        && !(word == b"call" && next == Some(&b'_'))
 }
 
 /// Words that say that a number is an identifier of some other kind.
@@ -122,6 +125,9 @@ pub(super) const OTHER_NUMBERS: &Words = &Words::new(&[
     b"ticket",
     b"case",
     b"sku",
+    b"ean",
+    b"upc",
+    b"gtin",
     b"isbn",
     b"reference",
     b"ref",

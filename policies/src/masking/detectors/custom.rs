@@ -121,14 +121,15 @@ fn start(dfa: &DFA<Vec<u32>>, before: Option<u8>) -> Result<StateID, regex_autom
 
 /// What is wrong, without the library's wording where ours helps more.
 fn explain(error: &regex_automata::dfa::dense::BuildError) -> String {
-    if error.is_size_limit_exceeded() {
-        return format!("needs an automaton of more than {} KiB; bound its repetitions", AUTOMATON >> 10);
-    }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         text = cause.to_string();
         source = cause.source();
+    }
+    // The automaton's limit has a kind of its own, the one of what it is made from only a text.
+    if error.is_size_limit_exceeded() || text.contains("exceeded limit") {
+        return format!("needs an automaton of more than {} KiB; bound its repetitions", AUTOMATON >> 10);
     }
     text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }

@@ -261,3 +261,71 @@ fn unknown(name: &str, at: &At, problems: &mut Problems) {
         format!("did you mean `{}`? there are {}", near.unwrap_or(&"email"), NAMES.join(", ")),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(section: serde_json::Value) -> Result<Detectors, String> {
+        let config: crate::masking::config::Config =
+            serde_json::from_value(section).map_err(|e| e.to_string())?;
+        let mut problems = Problems::new();
+        let at = At::root().member("masking");
+        let environment: Environment<'_> = &|name| (name == "KEY").then(|| "k".to_owned());
+        Detectors::compile(
+            config.detectors.as_deref(),
+            &config.custom,
+            config.max_hold,
+            &at,
+            environment,
+            &mut problems,
+        )
+        .ok_or_else(|| problems.to_string())
+    }
+
+    #[test]
+    fn only_selected_detectors_look_and_an_empty_list_selects_none() {
+        let detectors = compile(serde_json::json!({"detectors": ["email"]})).unwrap();
+        let enabled: Vec<_> =
+            detectors.iter().filter(|(id, _)| detectors.is_enabled(*id)).map(|(_, name)| name).collect();
+        assert_eq!(enabled, ["email"]);
+        assert!(compile(serde_json::json!({"detectors": []})).unwrap().is_empty());
+        assert!(!compile(serde_json::json!({})).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_problem_is_named_with_its_place() {
+        let wrong = serde_json::json!({
+            "detectors": ["emial", {"name": "iban", "action": {"hash": {"key": {"env": "NONE"}}}}],
+            "custom": [
+                {"name": "email", "pattern": "x"},
+                {"name": "Two Words", "pattern": "("},
+                {"name": "empty", "pattern": "x*"},
+                {"name": "large", "pattern": "(?:[a-z]{0,100}[0-9]){0,100}x"},
+            ],
+        });
+        let problems = compile(wrong).map(|_| ()).unwrap_err();
+        for expected in [
+            "masking.detectors[0]: no detector is named `emial` (did you mean `email`?",
+            "masking.detectors[1].action.hash.key: the environment has no `NONE`",
+            "masking.custom[0].name: `email` is the name of another detector",
+            "masking.custom[1].name: has to be lower-case letters, digits and `_`",
+            "masking.custom[1].pattern: ",
+            "masking.custom[2].pattern: matches the empty text",
+            "masking.custom[3].pattern: needs an automaton of more than 1024 KiB",
+        ] {
+            assert!(problems.contains(expected), "{expected} in {problems}");
+        }
+    }
+
+    #[test]
+    fn an_exemption_takes_detectors_away_and_leaves_the_others() {
+        let all = Detectors::default();
+        let email = all.find("email").unwrap();
+        let rest = all.without(&[email]);
+        assert!(!rest.is_enabled(email) && all.is_enabled(email));
+        assert_eq!(rest.name(email), "email");
+        assert!(rest.is_enabled(all.find("iban").unwrap()));
+        assert_eq!(all.find("nobody"), None);
+    }
+}

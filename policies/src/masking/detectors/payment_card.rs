@@ -4,7 +4,7 @@
 //! collected in "Payment card number" (EN Wikipedia, 2025). Thirteen-digit milliseconds and sixteen-digit
 //! microseconds begin with 1, which is no issuer's.
 
-use super::context::OTHER_NUMBERS;
+use super::context::{OTHER_NUMBERS, Words};
 use super::numbers::{Between, Groups, ends, stands_alone};
 use super::view::{Found, Stop, View, longest};
 
@@ -33,7 +33,7 @@ pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
     for shape in SHAPES {
         let end = groups.fit(shape, Between::Mixed).and_then(|end| {
             let digits = groups.digits(shape.len());
-            if is_valid(digits) && !is_other(view, groups, digits.len()) {
+            if is_valid(digits) && !is_other(view, groups, shape.len(), digits.len()) {
                 card_ends(view, end)
             } else {
                 Err(Stop::No)
@@ -47,12 +47,19 @@ pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
     found
 }
 
-/// Whether what stands right before says that the digits are something else, or the end of something longer. Only for
-/// lengths that few cards have: sixteen digits in a range with a check digit are never let through.
-fn is_other(view: &View<'_>, groups: &Groups, length: usize) -> bool {
-    length != 16
-        && length != 15
-        && (!stands_alone(view, groups.start()) || groups.context(view).ends_with(OTHER_NUMBERS))
+/// Words right before a number that make it an identifier, where it has a length that few cards have.
+const IDS: &Words = &Words::new(&[b"id", b"message", b"msg"]);
+
+/// Whether what stands right before says that the digits are something else, such as `order 4…`, or the end of
+/// something longer. Fifteen and sixteen digits, which most cards have, are never let through with separators.
+fn is_other(view: &View<'_>, groups: &Groups, shape: usize, length: usize) -> bool {
+    let usual = matches!(length, 15 | 16);
+    if usual && shape > 1 {
+        return false;
+    }
+    let context = groups.context(view);
+    context.ends_with(OTHER_NUMBERS)
+        || (!usual && (context.ends_with(IDS) || !stands_alone(view, groups.start())))
 }
 
 /// Whether a card's number may end at `end`: as numbers do, and before a slash and its expiry date.

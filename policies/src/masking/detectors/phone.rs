@@ -141,7 +141,9 @@ pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
     let start = groups.start();
     let known = groups.known_digits();
     let mut found = match known {
-        [0] | [0, 0, ..] if stands_alone(view, start) => exit_code(view, start),
+        [0] | [0, 0, ..] if stands_alone(view, start) && !groups.context(view).ends_with(OTHER_NUMBERS) => {
+            exit_code(view, start)
+        }
         _ => Err(Stop::No),
     };
     let mut context = None;
