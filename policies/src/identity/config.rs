@@ -178,7 +178,8 @@ pub struct SourcesConfig {
     /// `x-api-key` with a JWT in it.
     #[serde(default)]
     pub x_api_key: bool,
-    /// The cookie of this name.
+    /// The cookie of this name. Cookies come with requests that other sites cause, so it has to be one with
+    /// `SameSite=Strict`.
     pub cookie: Option<String>,
 }
 
