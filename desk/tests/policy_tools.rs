@@ -162,7 +162,7 @@ fn explain_reports_a_policy_that_is_wrong() {
 }
 
 #[test]
-fn test_says_which_expectation_does_not_hold_and_writes_junit() {
+fn an_expectation_that_does_not_hold_is_named_and_written_as_junit() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("table.yaml");
     let junit = folder.path().join("junit.xml");
@@ -197,7 +197,7 @@ fn test_says_which_expectation_does_not_hold_and_writes_junit() {
 }
 
 #[test]
-fn test_wants_people_it_knows_and_something_to_expect() {
+fn a_table_wants_people_it_knows_and_something_to_expect() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("table.yaml");
     let run = |lines: &str| {

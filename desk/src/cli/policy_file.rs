@@ -94,7 +94,9 @@ fn search(at: &Spanned<Content>, found: &mut Vec<Found>) {
                     Some(policy) if looks_like_policy(&policy.value) => {
                         found.push(Found { tree: node(policy), exact: true });
                     }
-                    Some(Spanned { value: Content::Text(text), .. }) => found.extend(inside(member, text)),
+                    Some(holder @ Spanned { value: Content::Text(text), .. }) => {
+                        found.extend(inside(holder, text));
+                    }
                     _ => search(member, found),
                 }
             }
@@ -312,7 +314,7 @@ config:
 "#;
         let found = find(text).unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].place_of("access.rules").0, 3);
+        assert_eq!(found[0].place_of("access.rules").0, 5);
     }
 
     #[test]

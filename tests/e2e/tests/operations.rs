@@ -72,9 +72,18 @@ const MENDED_BY_ENVOY: &[&str] = &[
 /// A header's name and value.
 type Header = (Vec<u8>, Vec<u8>);
 
-/// One case of the corpus: its title and its request, or `None` where it cannot be sent as it stands (a target
-/// that is no text, a pseudo-header, two of the lengths that a client counts itself).
-fn case(case: &str) -> Option<(String, String, String, Vec<Header>, Vec<u8>)> {
+/// One case of the corpus.
+struct Case {
+    title: String,
+    method: String,
+    target: String,
+    headers: Vec<Header>,
+    body: Vec<u8>,
+}
+
+/// Reads a case, or `None` where it cannot be sent as it stands (a target that is no text, a pseudo-header, two
+/// of the lengths that a client counts itself).
+fn case(case: &str) -> Option<Case> {
     let (title, rest) = case.split_once('\n')?;
     let (_, raw) = rest.split_once("\n---\n")?;
     let names = [
@@ -99,13 +108,13 @@ fn case(case: &str) -> Option<(String, String, String, Vec<Header>, Vec<u8>)> {
     if target.contains("\\x") || headers.iter().any(unsendable) {
         return None;
     }
-    Some((
-        title.to_owned(),
-        method.to_owned(),
-        target.to_owned(),
+    Some(Case {
+        title: title.to_owned(),
+        method: method.to_owned(),
+        target: target.to_owned(),
         headers,
-        unescape(body.trim_end_matches('\n')),
-    ))
+        body: unescape(body.trim_end_matches('\n')),
+    })
 }
 
 /// `\xNN` is a byte.
@@ -144,7 +153,7 @@ fn what_reaches_the_upstream_is_what_was_judged() {
         for file in CORPUS {
             let path = site.tools().root().join(format!("policies/tests/corpus/{file}.txt"));
             let text = std::fs::read_to_string(&path).context(path.display().to_string())?;
-            for (title, method, target, headers, body) in text.split("=== ").filter_map(case) {
+            for Case { title, method, target, headers, body } in text.split("=== ").filter_map(case) {
                 let mut ask = Ask::new(&method, &target).bearer(&gate.token(Person::Analyst));
                 for (name, value) in &headers {
                     ask = ask.header(std::str::from_utf8(name)?, value);
