@@ -137,10 +137,11 @@ async fn run(steps: Vec<Step>, quorum: u32) {
                 room.app = app(room.desk.clone());
             }
             Step::AtOnce(acts) => {
+                let before = seen.finals.clone();
                 let results =
                     futures::future::join_all(acts.iter().map(|act| perform(&room, act, quorum))).await;
                 for (act, result) in acts.iter().zip(results) {
-                    note(act, result, &mut seen);
+                    note(act, result, &before, &mut seen);
                 }
             }
         }
@@ -148,12 +149,20 @@ async fn run(steps: Vec<Step>, quorum: u32) {
     }
 }
 
-fn note(act: &Act, result: Option<(String, Value)>, seen: &mut Seen) {
+/// Takes down what an act came to. `before` are the answers that were final before the acts of its step began:
+/// of two askings at the same time the one that was answered first may be looked at last, with `pending`.
+fn note(
+    act: &Act,
+    result: Option<(String, Value)>,
+    before: &BTreeMap<usize, (String, String)>,
+    seen: &mut Seen,
+) {
     match (act, result) {
         (Act::Ask { exchange }, Some((_, answer))) => {
             let (id, status) =
                 (answer["id"].as_str().unwrap().to_owned(), answer["status"].as_str().unwrap().to_owned());
-            if let Some(last) = seen.finals.get(exchange) {
+            let last = if status == "pending" { before.get(exchange) } else { seen.finals.get(exchange) };
+            if let Some(last) = last {
                 assert_eq!(*last, (id.clone(), status.clone()), "a final answer has changed");
             }
             if status == "approved" {
