@@ -102,7 +102,7 @@ impl NewLine {
         }
         let line = Self::read(bytes.to_vec())?;
         if line.chain.starts_with(DESK_PREFIX)
-            || !matches!(line.kind.as_str(), "start" | "admission" | "outcome")
+            || !matches!(line.kind.as_str(), "start" | "admission" | "segment" | "outcome")
         {
             return Err("is not of a kind or chain that a gateway may write".to_owned());
         }

@@ -10,6 +10,7 @@ use super::dossier::{Dossier, Slot};
 use super::event::{Edit, Effect, Flow, Metric, Pairs};
 use super::gate::Gate;
 use super::inbound::{asks_for_unmaskable, values};
+use super::recording::Recording;
 use super::refusal::Refusal;
 use super::states::{Cut, Forwarded, Refused, RequestSide};
 
@@ -95,6 +96,51 @@ impl Cx<'_, '_> {
         self.count(metric);
         self.go_on();
         State::Forwarded(Forwarded { side, method: outgoing.method })
+    }
+
+    /// From here on the response is written down while it streams. It may last for hours, so who asked for what is
+    /// written first, where it was not before.
+    pub(super) fn begin_recording(&mut self) {
+        let policy = self.gate.policy;
+        let Some(limit) = policy.evidence.as_ref().map(|evidence| evidence.stream_limit) else { return };
+        self.dossier.sent.hash_all();
+        self.dossier.recording = Some(Box::new(Recording::new(self.dossier.began, limit)));
+        if !self.dossier.admitted && self.dossier.slot == Slot::Held {
+            let admission = self.dossier.admission(policy, self.gate.now);
+            let seq = self.gate.ledger.as_mut().and_then(|ledger| ledger.append(&admission));
+            self.dossier.admitted = seq.is_some();
+        }
+    }
+
+    /// Takes a piece of a response that streams, as it was sent.
+    pub(super) fn record_stream(&mut self, piece: &[u8]) {
+        let Some(recording) = &mut self.dossier.recording else { return };
+        if let Some(run) = recording.add(piece, self.gate.now)
+            && let [operation] = self.dossier.operations.as_mut_slice()
+            && operation.run.is_none()
+        {
+            operation.run = Some(run);
+        }
+        self.write_segment_where_due();
+    }
+
+    /// Writes what came of the stream, where that is much or has waited long enough.
+    pub(super) fn write_segment_where_due(&mut self) {
+        if self.dossier.segment_due().is_some_and(|due| due <= self.gate.now) {
+            self.write_segment();
+        }
+    }
+
+    /// Writes what came of the stream since the last segment. Without room the stream goes on unwritten, and its
+    /// outcome says so.
+    pub(super) fn write_segment(&mut self) {
+        let Some((record, bytes)) = self.dossier.segment(self.gate.policy, self.gate.now) else { return };
+        let held = self.dossier.slot == Slot::Held;
+        let ledger = self.gate.ledger.as_mut().filter(|_| held);
+        let written = ledger.is_some_and(|ledger| ledger.append_spare(&record, bytes));
+        if let (false, Some(recording)) = (written, &mut self.dossier.recording) {
+            recording.lose();
+        }
     }
 
     /// Sets room aside for this exchange's lines. False where there is none and there has to be.

@@ -14,6 +14,7 @@ use graphwarden_policies::reason::Reason;
 use sha2::{Digest, Sha256};
 
 use super::gate::Moment;
+use super::recording::Recording;
 
 /// A caller can make a path as long as Envoy's header limit; a record keeps this much of it.
 const LONGEST_PATH: usize = 2_048;
@@ -36,6 +37,10 @@ pub(super) struct Dossier {
     pub(super) status: u16,
     pub(super) masked: BTreeMap<String, u64>,
     pub(super) sent: Sent,
+    /// Where the response streams: what of it is written while it does.
+    pub(super) recording: Option<Box<Recording>>,
+    /// Whether its admission was written.
+    pub(super) admitted: bool,
 }
 
 /// Whether room for this exchange's lines is set aside in the queue of evidence.
@@ -71,6 +76,8 @@ impl Dossier {
             status: 0,
             masked: BTreeMap::new(),
             sent: Sent::default(),
+            recording: None,
+            admitted: false,
         }
     }
 
@@ -128,6 +135,20 @@ impl Dossier {
         record
     }
 
+    /// When what came of the stream should be written, at the latest.
+    pub(super) fn segment_due(&self) -> Option<Moment> {
+        self.recording.as_ref().and_then(|recording| recording.due())
+    }
+
+    /// The line that holds what came of the stream since the last one, where anything did, and about how many
+    /// bytes of text it holds.
+    pub(super) fn segment(&mut self, policy: &Policy, now: Moment) -> Option<(Record, usize)> {
+        let (segment, bytes) = self.recording.as_mut()?.take()?;
+        let mut record = Record::new(Kind::Segment, &self.exchange, &policy.gateway, now.0);
+        record.segment = Some(segment);
+        Some((record, bytes))
+    }
+
     /// The line that says how it ended. It takes what it says with it: nothing comes after it.
     pub(super) fn outcome(&mut self, policy: &Policy, end: End, now: Moment) -> Record {
         let mut record = self.line(Kind::Outcome, policy, now);
@@ -139,12 +160,17 @@ impl Dossier {
         let duration = now.since(self.began).as_micros();
         if self.status != 0 {
             let kept = std::mem::take(&mut self.sent.kept);
+            let (segments, cut) = match self.recording.take() {
+                Some(recording) => (Some(recording.segments()), recording.is_cut()),
+                None => (None, !kept.is_empty() && (kept.len() as u64) < self.sent.bytes),
+            };
             record.response = Some(ResponseRecord {
                 status: self.status,
                 masked: std::mem::take(&mut self.masked),
                 bytes: self.sent.bytes,
                 body_sha256: self.sent.hash.take().map(|hash| hex(&hash.finalize())),
-                body_truncated: !kept.is_empty() && (kept.len() as u64) < self.sent.bytes,
+                segments,
+                body_truncated: cut,
                 body: (!kept.is_empty())
                     .then(|| String::from_utf8(kept).unwrap_or_else(|error| text(error.as_bytes()))),
                 duration_us: u64::try_from(duration).unwrap_or(u64::MAX),
@@ -171,6 +197,12 @@ impl Sent {
         self.limit = limit;
     }
 
+    /// Keeps nothing, and hashes everything.
+    pub(super) fn hash_all(&mut self) {
+        self.limit = 0;
+        self.hash = Some(Sha256::new());
+    }
+
     /// Counts what passes unread.
     pub(super) fn pass(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
@@ -179,9 +211,11 @@ impl Sent {
     pub(super) fn add(&mut self, piece: &[u8]) {
         self.bytes = self.bytes.saturating_add(piece.len() as u64);
         let room = self.limit.saturating_sub(self.kept.len());
-        if self.limit > 0 && piece.len() > room {
+        if let Some(hash) = &mut self.hash {
+            hash.update(piece);
+        } else if self.limit > 0 && piece.len() > room {
             let kept = &self.kept;
-            self.hash.get_or_insert_with(|| Sha256::new_with_prefix(kept)).update(piece);
+            self.hash = Some(Sha256::new_with_prefix(kept).chain_update(piece));
         }
         self.kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
     }

@@ -136,6 +136,8 @@ pub enum Effect {
         /// The approval's id.
         id: String,
     },
+    /// Set these as filter state, for the proxy's own access log.
+    Publish(Vec<(&'static str, String)>),
     /// Count something.
     Count(Metric, u64),
 }

@@ -42,6 +42,8 @@ pub trait Ledger {
     fn reserve(&mut self) -> bool;
     /// Gives the room back that was set aside.
     fn release(&mut self);
+    /// Seals and queues a line of about `bytes` where there is room for it beyond all that was set aside.
+    fn append_spare(&mut self, record: &Record, bytes: usize) -> bool;
     /// Seals and queues a line, inside the room set aside; its place in the chain, or `None` where that failed.
     fn append(&mut self, record: &Record) -> Option<u64>;
 }

@@ -21,7 +21,7 @@
 //! | `AwaitingApproval` | reply → `AwaitingEvidence`, `Forwarded`, `Refused` or stays; tick → stays, asks again, or `Refused`; response → `Replacing` |
 //! | `AwaitingEvidence` | durable → `Forwarded`; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `Forwarded` | body, trailers of a request that is not read → stays; response → `Masking`, `Passing`, `Finished`, `Replacing` or `Refused` |
-//! | `Masking` | response body → stays, `Finished` or `Cut`; response trailers → `Finished` or `Cut` |
+//! | `Masking` | response body → stays, `Finished` or `Cut`; response trailers → `Finished` or `Cut`; tick → stays, writes a segment of a stream |
 //! | `Passing`, `Replacing` | response body, trailers → stays or `Finished` |
 //! | `Refused` | response → stays, passes |
 //! | `Cut` | response body → stays, emptied |
@@ -34,6 +34,8 @@ mod dossier;
 mod event;
 mod gate;
 mod inbound;
+mod published;
+mod recording;
 mod refusal;
 mod states;
 #[cfg(test)]
@@ -171,9 +173,9 @@ impl Exchange {
             State::AwaitingEvidence(state) => {
                 Wait { on: WaitOn::Evidence(state.seq), until: Some(state.until) }
             }
+            State::Masking(_) => Wait { on: WaitOn::Stream, until: self.dossier.segment_due() },
             State::Opening(_)
             | State::Forwarded(_)
-            | State::Masking(_)
             | State::Passing(_)
             | State::Replacing(_)
             | State::Refused(_)

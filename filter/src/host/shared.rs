@@ -148,6 +148,12 @@ impl Shared {
                 let exchange = stream.exchange.try_borrow().map(|exchange| exchange.id().to_owned());
                 core.withdraw(&exchange.unwrap_or_default(), &id);
             }),
+            Effect::Publish(fields) => {
+                for (name, value) in fields {
+                    wire::set_filter_state(name, &value);
+                }
+                true
+            }
             Effect::Count(metric, by) => {
                 self.count(metric, by);
                 true

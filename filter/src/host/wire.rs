@@ -85,6 +85,11 @@ pub(super) fn text_property(path: &[&str]) -> Option<String> {
     (!value.is_empty()).then(|| String::from_utf8_lossy(&value).into_owned())
 }
 
+/// Sets filter state of the stream; Envoy puts `wasm.` before the name.
+pub(super) fn set_filter_state(name: &str, value: &str) {
+    let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
+}
+
 /// What stands under `key` in a namespace of the stream's dynamic metadata, in JSON.
 pub(super) fn dynamic_metadata(namespace: &str, key: &str) -> Option<Vec<u8>> {
     // Asked for by a longer path, Envoy answers with pairs that have lost their types; whole, with the message.

@@ -18,5 +18,6 @@ pub use chain::{Chain, Line, LineFault, Link, Succession, ZERO_HASH};
 pub use digest::{DigestKey, sha256_hex};
 pub use record::{
     ActorRecord, Approval, ApprovalDecision, Approver, DecisionRecord, EffectRecord, End, Kind,
-    OperationRecord, Record, RequestRecord, ResponseRecord, SourceRecord, TokenRecord, VERSION, timestamp,
+    OperationRecord, Piece, Record, RequestRecord, ResponseRecord, SegmentRecord, SourceRecord, TokenRecord,
+    VERSION, timestamp,
 };

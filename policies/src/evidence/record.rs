@@ -23,6 +23,8 @@ pub enum Kind {
     Start,
     /// A request was judged and is about to be acted on.
     Admission,
+    /// A piece of a response that streams, written while it does.
+    Segment,
     /// An exchange has ended.
     Outcome,
 }
@@ -65,6 +67,9 @@ pub struct Record {
     /// Who agreed, where someone had to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// A piece of the response, where it streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<SegmentRecord>,
     /// What came back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<ResponseRecord>,
@@ -244,6 +249,21 @@ pub struct Approver {
     pub email: Option<String>,
 }
 
+/// Some pieces of a response that streams, in the order they were sent. All segments of an exchange one after
+/// the other are the masked stream as the caller received it, up to where it was cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// Its place among the segments of the exchange, from 0.
+    pub index: u64,
+    /// The pieces.
+    pub pieces: Vec<Piece>,
+}
+
+/// A piece of a stream: when it was sent, in milliseconds since the exchange began, and its masked text.
+/// `[1204, "data: …"]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece(pub u64, pub String);
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseRecord {
@@ -257,7 +277,10 @@ pub struct ResponseRecord {
     /// The masked body, cut at the policy's limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// Whether `body` was cut.
+    /// How many segments the body was written in, where it streamed; `body` is absent then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<u64>,
+    /// Whether `body`, or the segments, end before the body did.
     #[serde(default, skip_serializing_if = "is_false")]
     pub body_truncated: bool,
     /// SHA-256 of the whole masked body, lower-case hexadecimal.
@@ -298,6 +321,7 @@ impl Record {
             operations: Vec::new(),
             decision: None,
             approval: None,
+            segment: None,
             response: None,
         }
     }
@@ -387,6 +411,7 @@ mod tests {
             masked: BTreeMap::from([("email".to_owned(), 2)]),
             bytes: 10,
             body: None,
+            segments: Some(2),
             body_truncated: false,
             body_sha256: None,
             duration_us: 12,

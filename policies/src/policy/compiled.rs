@@ -60,6 +60,10 @@ pub struct EvidenceService {
     pub before: BTreeSet<Class>,
     /// How many bytes of each masked body are kept; 0 keeps none.
     pub body_limit: usize,
+    /// How many bytes of each masked stream are kept; 0 keeps none.
+    pub stream_limit: usize,
+    /// Whether the outcome's main fields are set as filter state.
+    pub filter_state: bool,
     /// How many bytes of records may wait for delivery, in each worker.
     pub queue: usize,
 }
@@ -97,6 +101,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_BODY_LIMIT: usize = 64 << 10;
 const LARGEST_BODY_LIMIT: usize = 1 << 20;
+const DEFAULT_STREAM_LIMIT: usize = 1 << 20;
+const LARGEST_STREAM_LIMIT: usize = 64 << 20;
 const DEFAULT_QUEUE: usize = 16 << 20;
 const SMALLEST_QUEUE: usize = 64 << 10;
 const LARGEST_QUEUE: usize = 256 << 20;
@@ -256,6 +262,10 @@ fn evidence(
     if body_limit > LARGEST_BODY_LIMIT {
         problems.add(&at.member("body").member("limit"), "at most 1MiB of a body is kept");
     }
+    let stream_limit = config.body.stream.map_or(DEFAULT_STREAM_LIMIT, |Size(limit)| limit);
+    if stream_limit > LARGEST_STREAM_LIMIT {
+        problems.add(&at.member("body").member("stream"), "at most 64MiB of a stream is kept");
+    }
     let queue = config.queue.map_or(DEFAULT_QUEUE, |Size(queue)| queue);
     if !(SMALLEST_QUEUE..=LARGEST_QUEUE).contains(&queue) {
         problems.add(&at.member("queue"), "a queue holds 64KiB to 256MiB");
@@ -264,7 +274,8 @@ fn evidence(
         Some(classes) => classes.iter().copied().collect(),
         None => BTreeSet::from([Class::Write, Class::Execute, Class::Admin]),
     };
-    Some(EvidenceService { service: service?, before, body_limit, queue })
+    let filter_state = config.filter_state;
+    Some(EvidenceService { service: service?, before, body_limit, stream_limit, filter_state, queue })
 }
 
 fn limits(config: &LimitsConfig, at: &At, problems: &mut Problems) -> Limits {

@@ -104,6 +104,9 @@ pub struct EvidenceConfig {
     /// How many bytes of records may wait for delivery, in each worker.
     #[serde(default)]
     pub queue: Option<Size>,
+    /// Whether the outcome's main fields are set as filter state too, for Envoy's own access log.
+    #[serde(default)]
+    pub filter_state: bool,
 }
 
 /// What of the masked bodies is kept.
@@ -113,6 +116,9 @@ pub struct BodyConfig {
     /// How many bytes of each masked body.
     #[serde(default)]
     pub limit: Option<Size>,
+    /// How many bytes of each masked stream, recorded as they flow.
+    #[serde(default)]
+    pub stream: Option<Size>,
 }
 
 /// Bounds on what a request may cost.

@@ -255,6 +255,7 @@ pub(in super::super) fn admit(judged: Judged, rule: Option<String>, cx: &mut Cx<
     }
     let admission = cx.dossier.admission(policy, cx.gate.now);
     let seq = cx.gate.ledger.as_mut().and_then(|ledger| ledger.append(&admission));
+    cx.dossier.admitted = seq.is_some();
     match seq {
         None => cx.refuse(&Refusal::new(Reason::EvidenceUnavailable)),
         Some(seq) => AwaitingEvidence::begin(judged, seq, cx),

@@ -10,6 +10,8 @@ use super::super::context::{Cx, Method};
 use super::super::dossier::Slot;
 use super::super::event::{Author, Departure, Edit, Effect, Event, Metric, Pairs};
 use super::super::inbound::{Body, first, number, values};
+use super::super::published::published;
+use super::super::recording::is_id;
 use super::super::refusal::Refusal;
 
 /// Headers that describe the bytes as the upstream sent them, which are not the bytes that go out.
@@ -118,7 +120,13 @@ impl Forwarded {
                 if !edits.is_empty() {
                     cx.effects.push(Effect::EditResponse(edits));
                 }
-                cx.dossier.sent.keep(policy.evidence.as_ref().map_or(0, |evidence| evidence.body_limit));
+                match media {
+                    Media::Sse | Media::Ndjson => cx.begin_recording(),
+                    _ => {
+                        let limit = policy.evidence.as_ref().map_or(0, |evidence| evidence.body_limit);
+                        cx.dossier.sent.keep(limit);
+                    }
+                }
                 let masker = policy.masking.plan(cx.dossier.identity.as_deref()).open(media);
                 cx.go_on();
                 State::Masking(Masking { masker })
@@ -147,6 +155,7 @@ impl Masking {
                     return cx.cut(cut.why);
                 }
                 cx.dossier.sent.add(&out);
+                cx.record_stream(&out);
                 if out != chunk {
                     cx.effects.push(Effect::ReplaceBody(out));
                 }
@@ -172,7 +181,12 @@ impl Masking {
                 }
             }
             // The response may begin before a streamed request has ended.
-            Event::RequestBody { .. } | Event::RequestTrailers | Event::KeysChanged | Event::Tick => {
+            Event::Tick => {
+                cx.write_segment_where_due();
+                cx.go_on();
+                State::Masking(self)
+            }
+            Event::RequestBody { .. } | Event::RequestTrailers | Event::KeysChanged => {
                 cx.go_on();
                 State::Masking(self)
             }
@@ -418,7 +432,11 @@ impl From<Departure> for End {
 
 /// Writes the outcome line and gives back what room was set aside for it.
 pub(super) fn record(end: End, cx: &mut Cx<'_, '_>) {
+    cx.write_segment();
     let outcome = cx.dossier.outcome(cx.gate.policy, end, cx.gate.now);
+    if cx.gate.policy.evidence.as_ref().is_some_and(|evidence| evidence.filter_state) {
+        cx.effects.push(Effect::Publish(published(&outcome)));
+    }
     if let (Some(ledger), Slot::Held) = (&mut cx.gate.ledger, cx.dossier.slot) {
         // A line that cannot be sealed leaves a visible gap between admission and outcome; the root counts it.
         let _ = ledger.append(&outcome);
@@ -466,9 +484,7 @@ fn note_run(pairs: &Pairs, cx: &mut Cx<'_, '_>) {
         return;
     };
     let mut segments = location.split(['?', '#']).next().unwrap_or_default().split('/').skip(1);
-    let is_id = |id: &&str| {
-        !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
+    let is_id = |id: &&str| is_id(id);
     let mut after = |word: &str| {
         let mut rest = segments.clone();
         let found = rest.next() == Some(word);
