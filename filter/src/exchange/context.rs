@@ -46,7 +46,8 @@ impl Cx<'_, '_> {
         self.dossier.denied(refusal.reason);
         self.dossier.status = refusal.status();
         self.count(Metric::Request { decision: "deny", reason: refusal.reason.code() });
-        let reply = refusal.reply(&self.dossier.request_id);
+        let mut reply = refusal.reply(&self.dossier.request_id);
+        reply.headers.extend(self.dossier.cors.iter().cloned());
         self.dossier.sent.add(&reply.body);
         self.effects.push(Effect::Reply(reply));
         self.pause();

@@ -26,6 +26,8 @@ pub(super) struct Dossier {
     /// Ours and random: a caller cannot choose it, so it cannot claim another exchange's approval.
     pub(super) exchange: String,
     pub(super) request_id: String,
+    /// What lets the caller's page read an answer of the gate's own; empty where the policy lets none.
+    pub(super) cors: Vec<(&'static str, String)>,
     pub(super) began: Moment,
     pub(super) slot: Slot,
     pub(super) source: SourceRecord,
@@ -65,6 +67,7 @@ impl Dossier {
         Self {
             request_id: exchange.clone(),
             exchange,
+            cors: Vec::new(),
             began: Moment(0),
             slot: Slot::None,
             source: SourceRecord::default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use graphwarden_policies::evidence::Record;
-use graphwarden_policies::identity::{IssuerId, KeyRing, NativeVerifier, TokenCache};
+use graphwarden_policies::identity::{KeyRing, Missing, NativeVerifier, TokenCache};
 use graphwarden_policies::policy::Policy;
 
 /// A moment, in microseconds since the Unix epoch.
@@ -31,9 +31,9 @@ impl Moment {
 pub trait Keys {
     /// The keys as they are.
     fn ring(&self) -> &KeyRing;
-    /// Asks for the keys of `issuer` to be fetched. True where a fetch is under way or about to be, so that
-    /// waiting for [`super::Event::KeysChanged`] makes sense; false where one was made too recently.
-    fn want(&mut self, issuer: IssuerId, now: Moment) -> bool;
+    /// Asks for the issuer's keys to be fetched for the sake of `missing`. True where a fetch is under way or about to
+    /// be, so that waiting for [`super::Event::KeysChanged`] makes sense; false where one was in vain of late.
+    fn want(&mut self, missing: Missing, now: Moment) -> bool;
 }
 
 /// The queue of evidence.

@@ -7,20 +7,19 @@
 //! [`Authenticator::introspection`]; [`Authenticator::strip`] and [`Authenticator::upstream_headers`]
 //! for what goes on. What is fetched, when and by whom is the host's.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
-use super::cache::{TokenCache, TokenHash};
+use super::cache::TokenCache;
 use super::config::{Config, From};
+use super::deny::Deny;
 use super::discovery::{self, DiscoveryError};
-use super::introspection::{self, Introspection};
 use super::issuer::{Issuer, Keys, RemoteKeys, span};
 use super::native::NativeVerifier;
+use super::refetch::Missing;
 use super::refusal::{Refusal, Refused};
 use super::ring::{IssuerId, KeyRing};
 use super::source::{self, Sources};
@@ -28,6 +27,7 @@ use super::token::{Header, MAX_TOKEN_BYTES, Token, typ_is};
 use super::upstream::Upstream;
 use super::version::Version;
 use super::{Identity, TokenFacts, claims, json, signature};
+use crate::evidence::sha256_hex;
 use crate::policy::{At, Environment, Problems};
 use crate::reason::Reason;
 
@@ -41,7 +41,7 @@ pub struct Authenticator {
     by_name: HashMap<String, IssuerId>,
     leeway: u64,
     origin: Origin,
-    sources: Sources,
+    pub(super) sources: Sources,
     deny: Deny,
     upstream: Upstream,
     version: Version,
@@ -60,13 +60,6 @@ pub enum Origin {
         /// The key in it.
         key: String,
     },
-}
-
-#[derive(Debug, Clone)]
-struct Deny {
-    jti: HashSet<String>,
-    sub: HashSet<String>,
-    sid: HashSet<String>,
 }
 
 impl Authenticator {
@@ -101,14 +94,13 @@ impl Authenticator {
         if problems.iter().count() > before {
             return None;
         }
-        let set = |list: &[String]| list.iter().cloned().collect();
         Some(Self {
             issuers,
             by_name,
             leeway: leeway?.as_secs(),
             origin: origin?,
             sources: Sources::new(&config.sources),
-            deny: Deny { jti: set(&config.deny.jti), sub: set(&config.deny.sub), sid: set(&config.deny.sid) },
+            deny: Deny::new(&config.deny),
             upstream: upstream?,
             version: Version::new(),
         })
@@ -189,17 +181,29 @@ impl Authenticator {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::new(Reason::TokenMalformed, "the token has more than 16 KiB").into());
         }
+        self.remembered(token, keys, cache, now, || self.verify(token, keys, native, now))
+    }
+
+    /// What is known of these bytes, or else what `find` finds, which is kept.
+    fn remembered(
+        &self,
+        bytes: &[u8],
+        keys: &KeyRing,
+        cache: &mut TokenCache,
+        now: u64,
+        find: impl FnOnce() -> Result<Identity, Refused>,
+    ) -> Result<Arc<Identity>, Refused> {
         cache.keep_only(&self.version, keys.version());
-        let hash: TokenHash = Sha256::digest(token).into();
-        if let Some(known) = cache.find(&hash, now) {
+        let mark = cache.mark(bytes);
+        if let Some(known) = cache.find(mark, now) {
             return known;
         }
-        let found = self.verify(token, &hash, keys, native, now).map(Arc::new);
+        let found = find().map(Arc::new);
         match &found {
-            Ok(identity) => cache.keep_good(hash, Arc::clone(identity), identity.token.exp, now),
+            Ok(identity) => cache.keep_good(mark, Arc::clone(identity), identity.token.exp, now),
             // These end by themselves: the date comes, the keys come.
             Err(Refused { reason: Reason::TokenNotYetValid | Reason::KeysUnavailable, .. }) => {}
-            Err(refused) => cache.keep_bad(hash, *refused, now),
+            Err(refused) => cache.keep_bad(mark, *refused, now),
         }
         found
     }
@@ -209,7 +213,13 @@ impl Authenticator {
     ///
     /// # Errors
     /// With the reason; also where the policy is not `from: jwt_authn`.
-    pub fn authenticate_payload(&self, payload: &[u8], now: u64) -> Result<Arc<Identity>, Refused> {
+    pub fn authenticate_payload(
+        &self,
+        payload: &[u8],
+        keys: &KeyRing,
+        cache: &mut TokenCache,
+        now: u64,
+    ) -> Result<Arc<Identity>, Refused> {
         if self.origin == Origin::Token {
             return Err(
                 Refusal::new(Reason::Internal, "the policy does not take identities from jwt_authn").into()
@@ -218,14 +228,14 @@ impl Authenticator {
         if payload.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::new(Reason::TokenMalformed, "the payload has more than 16 KiB").into());
         }
-        let map = json::parse_object(payload).ok_or(Refusal::new(
-            Reason::TokenMalformed,
-            "the payload is not a JSON object or repeats a member",
-        ))?;
-        let (_, issuer) = self.issuer_of(&map)?;
-        let hash: TokenHash = Sha256::digest(payload).into();
-        let identity = self.identity(issuer, map, &hash, JWT_AUTHN, None, now)?;
-        Ok(Arc::new(identity))
+        self.remembered(payload, keys, cache, now, || {
+            let map = json::parse_object(payload).ok_or(Refusal::new(
+                Reason::TokenMalformed,
+                "the payload is not a JSON object or repeats a member",
+            ))?;
+            let (_, issuer) = self.issuer_of(&map)?;
+            Ok(self.identity(issuer, map, payload, JWT_AUTHN, None, now)?)
+        })
     }
 
     /// The caller that a token with these claims would make. What a token needs and the claims leave out
@@ -243,8 +253,7 @@ impl Authenticator {
             claims.entry("aud").or_insert_with(|| Value::from(audience.clone()));
         }
         claims.entry("exp").or_insert_with(|| Value::from(now.saturating_add(3600)));
-        let hash: TokenHash = Sha256::digest(b"").into();
-        Ok(Arc::new(self.identity(issuer, claims, &hash, "none", None, now)?))
+        Ok(Arc::new(self.identity(issuer, claims, b"", "none", None, now)?))
     }
 
     /// The payload of a token whose signature verifies, whatever its claims say of time and audience.
@@ -264,62 +273,14 @@ impl Authenticator {
         Ok(token.payload)
     }
 
-    /// Whether the issuer has to be asked if the token is still active. Call it after
-    /// [`Self::authenticate`], with the same headers and cache.
-    ///
-    /// # Errors
-    /// [`Reason::TokenRevoked`] where the issuer said a short while ago that it is not.
-    pub fn introspection(
-        &self,
-        headers: &[(Vec<u8>, Vec<u8>)],
-        identity: &Identity,
-        cache: &mut TokenCache,
-        now: u64,
-    ) -> Result<Introspection, Refused> {
-        let Some(introspector) =
-            self.issuer_named(&identity.issuer).and_then(|(_, i)| i.introspector.as_ref())
-        else {
-            return Ok(Introspection::Settled);
-        };
-        let token = self.sources.token(headers)?;
-        let hash: TokenHash = Sha256::digest(token).into();
-        match cache.find_active(&hash, now) {
-            Some(true) => Ok(Introspection::Settled),
-            Some(false) => Err(revoked()),
-            None => Ok(Introspection::Ask(introspector.request(token))),
-        }
-    }
-
-    /// Judges the answer to [`Introspection::Ask`]. `status` is 0 where none came.
-    ///
-    /// # Errors
-    /// [`Reason::TokenRevoked`] where the token is not active,
-    /// [`Reason::IntrospectionUnavailable`] where the answer is none.
-    pub fn introspected(
-        &self,
-        identity: &Identity,
-        status: u16,
-        body: &[u8],
-        cache: &mut TokenCache,
-        now: u64,
-    ) -> Result<(), Refused> {
-        let (_, issuer) = self.issuer_named(&identity.issuer).ok_or_else(revoked)?;
-        let subject = identity.claims.get("sub").and_then(Value::as_str).unwrap_or(&identity.subject);
-        let active = introspection::verdict(status, body, subject, now)?;
-        let believed = issuer.introspector.as_ref().map_or(0, |introspector| introspector.cache);
-        if let Some(hash) = unhex(&identity.token.sha256) {
-            cache.keep_active(hash, active, now.saturating_add(believed), now);
-        }
-        if active { Ok(()) } else { Err(revoked()) }
-    }
-
     /// Whether this request header must not go upstream: credentials wherever a client may put them,
-    /// `x-auth-scheme`, the gate's own `x-graphwarden-*`, and what the policy sets by itself. Where a
+    /// `x-auth-scheme`, the gate's own `x-graphwarden-*`, what the policy sets by itself, and every `x-*` that the
+    /// policy does not let through, because LangGraph hands those to graphs as configuration. Where a
     /// cookie is a token source that is the whole Cookie header; [`Self::cookies_to_keep`] gives the rest
     /// of it to put back.
     pub fn strip(&self, name: &[u8]) -> bool {
         source::is_private(name)
-            || self.upstream.sets(name)
+            || self.upstream.stops(name)
             || (self.sources.cookie.is_some() && source::same_name(name, b"cookie"))
     }
 
@@ -335,7 +296,7 @@ impl Authenticator {
         self.upstream.headers(identity, now)
     }
 
-    fn issuer_named(&self, name: &str) -> Option<(IssuerId, &Issuer)> {
+    pub(super) fn issuer_named(&self, name: &str) -> Option<(IssuerId, &Issuer)> {
         let id = *self.by_name.get(name)?;
         Some((id, self.issuers.get(id.0)?))
     }
@@ -347,28 +308,32 @@ impl Authenticator {
 
     fn verify(
         &self,
-        token: &[u8],
-        hash: &TokenHash,
+        bytes: &[u8],
         keys: &KeyRing,
         native: &dyn NativeVerifier,
         now: u64,
     ) -> Result<Identity, Refused> {
-        let token = Token::parse(token)?;
+        let token = Token::parse(bytes)?;
         let map = token.claims()?;
         let (id, issuer) = self.issuer_of(&map)?;
-        check_signature(&token, id, issuer, keys, native)?;
+        check_signature(&token, id, issuer, keys, native).map_err(|refused| {
+            // No key could make this token pass, so none is fetched for it.
+            let hopeless = refused.reason != Reason::KeysUnavailable
+                && claims::check(&map, issuer, self.leeway, now).is_err();
+            if hopeless { Refused { refetch: None, ..refused } } else { refused }
+        })?;
         let Header { alg, kid, typ, .. } = token.header;
         if issuer.typ.as_deref().is_some_and(|wanted| !typ_is(typ.as_deref(), wanted)) {
             return Err(Refusal::new(Reason::TokenClaims, "the header's typ is not the issuer's").into());
         }
-        Ok(self.identity(issuer, map, hash, &alg, kid, now)?)
+        Ok(self.identity(issuer, map, bytes, &alg, kid, now)?)
     }
 
     fn identity(
         &self,
         issuer: &Issuer,
         map: Map<String, Value>,
-        hash: &TokenHash,
+        bytes: &[u8],
         alg: &str,
         kid: Option<String>,
         now: u64,
@@ -381,33 +346,11 @@ impl Authenticator {
             exp: checked.exp,
             alg: alg.to_owned(),
             kid,
-            sha256: hex(hash),
+            sha256: sha256_hex(bytes),
         };
         let identity = issuer.mapping.identity(&issuer.name, map, token)?;
-        // The subject may come from another claim than `sub`; the list means either.
-        if self.deny.sub.contains(&identity.subject) {
-            return Err(DENIED);
-        }
+        self.deny.check_subject(&identity.subject)?;
         Ok(identity)
-    }
-}
-
-const DENIED: Refusal = Refusal::new(Reason::TokenRevoked, "the token is on the policy's deny list");
-
-impl Deny {
-    fn check(
-        &self,
-        jti: Option<&str>,
-        sid: Option<&str>,
-        claims: &Map<String, Value>,
-    ) -> Result<(), Refusal> {
-        let sub = claims.get("sub").and_then(Value::as_str);
-        let listed = |set: &HashSet<String>, id: Option<&str>| id.is_some_and(|id| set.contains(id));
-        if listed(&self.jti, jti) || listed(&self.sid, sid) || listed(&self.sub, sub) {
-            Err(DENIED)
-        } else {
-            Ok(())
-        }
     }
 }
 
@@ -428,11 +371,12 @@ fn check_signature(
     let kid = token.header.kid.as_deref();
     let Some(candidates) = keys.candidates(id, kid, algorithm) else {
         let detail = "the issuer's keys have not been fetched yet";
-        return Err(Refused { reason: Reason::KeysUnavailable, detail, refetch: remote });
+        return Err(Refused { reason: Reason::KeysUnavailable, detail, refetch: remote.map(Missing::any) });
     };
     if candidates.is_empty() {
         let detail = "no key of the issuer has the token's kid and fits its algorithm";
-        let refetch = if keys.has_kid(id, kid) { None } else { remote };
+        let missing = |id| kid.map_or(Missing::any(id), |kid| Missing::kid(id, kid));
+        let refetch = if keys.has_kid(id, kid) { None } else { remote.map(missing) };
         return Err(Refused { reason: Reason::TokenKeyUnknown, detail, refetch });
     }
     if candidates
@@ -442,7 +386,7 @@ fn check_signature(
         return Ok(());
     }
     // Without a kid, a key that is not here yet looks like a bad signature.
-    let refetch = if kid.is_none() { remote } else { None };
+    let refetch = if kid.is_none() { remote.map(Missing::any) } else { None };
     Err(Refused { reason: Reason::TokenSignature, detail: "the signature does not verify", refetch })
 }
 
@@ -483,28 +427,4 @@ fn check_sources(config: &Config, at: &At, problems: &mut Problems) {
     if sources.cookie.as_deref().is_some_and(|name| !is_name(name)) {
         problems.add(&at.member("cookie"), "not the name of a cookie");
     }
-}
-
-fn revoked() -> Refused {
-    Refusal::new(Reason::TokenRevoked, "the issuer says that the token is not active").into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<TokenHash> {
-    let digits: Vec<u32> = text.chars().map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks_exact(2)
-        .filter_map(|pair| match pair {
-            [high, low] => u8::try_from(high * 16 + low).ok(),
-            _ => None,
-        })
-        .collect();
-    bytes.try_into().ok()
 }

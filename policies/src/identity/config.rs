@@ -215,6 +215,10 @@ pub struct UpstreamConfig {
     /// Headers with secrets, such as LangGraph's own `x-api-key`.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
+    /// Headers of the caller's own, besides those that trace a request, that LangGraph may see though they begin
+    /// with `x-`: names, or how names begin, such as `x-acme-*`.
+    #[serde(default)]
+    pub pass: Vec<String>,
     /// How the identity is told; not at all where absent.
     pub identity: Option<UpstreamIdentity>,
     /// The signed assertion. Only, and always, with `identity: assertion`.

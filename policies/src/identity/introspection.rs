@@ -12,11 +12,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 
+use super::authenticator::Authenticator;
+use super::cache::TokenCache;
 use super::config::IntrospectionConfig;
 use super::issuer::{is_authority, is_path, span};
-use super::json;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Refused};
+use super::{Identity, json};
 use crate::policy::{At, Environment, Problems};
 use crate::reason::Reason;
 
@@ -139,8 +142,61 @@ impl Introspector {
     }
 }
 
+impl Authenticator {
+    /// Whether the issuer has to be asked if the token is still active. Call it after
+    /// [`Self::authenticate`], with the same headers and cache.
+    ///
+    /// # Errors
+    /// [`Reason::TokenRevoked`] where the issuer said a short while ago that it is not.
+    pub fn introspection(
+        &self,
+        headers: &[(Vec<u8>, Vec<u8>)],
+        identity: &Identity,
+        cache: &mut TokenCache,
+        now: u64,
+    ) -> Result<Introspection, Refused> {
+        let Some(introspector) =
+            self.issuer_named(&identity.issuer).and_then(|(_, i)| i.introspector.as_ref())
+        else {
+            return Ok(Introspection::Settled);
+        };
+        let mark = cache.mark(identity.token.sha256.as_bytes());
+        match cache.find_active(mark, now) {
+            Some(true) => Ok(Introspection::Settled),
+            Some(false) => Err(revoked()),
+            None => Ok(Introspection::Ask(introspector.request(self.sources.token(headers)?))),
+        }
+    }
+
+    /// Judges the answer to [`Introspection::Ask`]. `status` is 0 where none came.
+    ///
+    /// # Errors
+    /// [`Reason::TokenRevoked`] where the token is not active,
+    /// [`Reason::IntrospectionUnavailable`] where the answer is none.
+    pub fn introspected(
+        &self,
+        identity: &Identity,
+        status: u16,
+        body: &[u8],
+        cache: &mut TokenCache,
+        now: u64,
+    ) -> Result<(), Refused> {
+        let (_, issuer) = self.issuer_named(&identity.issuer).ok_or_else(revoked)?;
+        let subject = identity.claims.get("sub").and_then(Value::as_str).unwrap_or(&identity.subject);
+        let active = verdict(status, body, subject, now)?;
+        let believed = issuer.introspector.as_ref().map_or(0, |introspector| introspector.cache);
+        let mark = cache.mark(identity.token.sha256.as_bytes());
+        cache.keep_active(mark, active, now.saturating_add(believed), now);
+        if active { Ok(()) } else { Err(revoked()) }
+    }
+}
+
+fn revoked() -> Refused {
+    Refusal::new(Reason::TokenRevoked, "the issuer says that the token is not active").into()
+}
+
 /// Whether the issuer says that the token is active (RFC 7662 section 2.2).
-pub(super) fn verdict(status: u16, body: &[u8], subject: &str, now: u64) -> Result<bool, Refusal> {
+fn verdict(status: u16, body: &[u8], subject: &str, now: u64) -> Result<bool, Refusal> {
     let unavailable = |detail| Refusal::new(Reason::IntrospectionUnavailable, detail);
     if status != 200 {
         return Err(unavailable("the introspection endpoint did not answer 200"));
@@ -152,7 +208,7 @@ pub(super) fn verdict(status: u16, body: &[u8], subject: &str, now: u64) -> Resu
         json::parse_object(body).ok_or(unavailable("the introspection answer is not a JSON object"))?;
     let active = answer
         .get("active")
-        .and_then(serde_json::Value::as_bool)
+        .and_then(Value::as_bool)
         .ok_or(unavailable("the introspection answer does not say whether the token is active"))?;
     // An answer about somebody else is no answer about this token.
     let other = answer.get("sub").is_some_and(|sub| sub != subject);

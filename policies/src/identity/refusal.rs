@@ -1,6 +1,6 @@
 //! How an authentication fails: the stable reason, a detail for operators, and whether fresher keys may help.
 
-use super::ring::IssuerId;
+use super::refetch::Missing;
 use crate::reason::Reason;
 
 /// A request that could not be tied to a verified caller.
@@ -10,8 +10,8 @@ pub struct Refused {
     pub reason: Reason,
     /// What exactly was wrong: a fragment without anything from the token.
     pub detail: &'static str,
-    /// The issuer whose keys may be stale or missing; ask [`super::RefetchGate`] before fetching them.
-    pub refetch: Option<IssuerId>,
+    /// The key that may be there once the issuer's are fetched again; ask [`super::RefetchGate`] before that.
+    pub refetch: Option<Missing>,
 }
 
 /// A refusal that no fetch can change.

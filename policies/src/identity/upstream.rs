@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::config::{AssertionConfig, UpstreamConfig, UpstreamIdentity};
 use super::introspection::unset;
+use super::passage::Passage;
 use super::{Actor, Identity, source};
 use crate::policy::{At, Environment, Problems};
 
@@ -45,6 +46,7 @@ pub(super) struct Upstream {
     /// Headers with secrets; names in lower case.
     secrets: Vec<(String, Redacted)>,
     identity: Told,
+    passage: Passage,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +121,7 @@ impl Upstream {
                 None => problems.add(&at, unset(&secret.env)),
             }
         }
+        let passage = Passage::compile(&config.pass, &at.member("pass"), problems);
         let at_assertion = at.member("assertion");
         let identity = match (config.identity, &config.assertion) {
             (Some(UpstreamIdentity::Assertion), Some(assertion)) => {
@@ -140,11 +143,16 @@ impl Upstream {
             (Some(UpstreamIdentity::Headers), None) => Told::Headers,
             (None, None) => Told::Nothing,
         };
-        Some(Self { secrets, identity })
+        Some(Self { secrets, identity, passage })
     }
 
-    /// Whether the gate sets this header by itself, so that a caller's must not get through.
-    pub(super) fn sets(&self, name: &[u8]) -> bool {
+    /// Whether a caller's header of this name must not get through: because LangGraph would believe it, or because
+    /// the gate sets it by itself.
+    pub(super) fn stops(&self, name: &[u8]) -> bool {
+        self.passage.stops(name) || self.sets(name)
+    }
+
+    fn sets(&self, name: &[u8]) -> bool {
         let assertion = match &self.identity {
             Told::Assertion(assertion) => Some(assertion.header.as_str()),
             Told::Nothing | Told::Headers => None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::cors::Cors;
 use super::document::{self, Document, EvidenceConfig, LimitsConfig, Mode, ServiceConfig};
 use super::problem::{At, Problems};
 use super::values::{Environment, Secret, Size, Span};
@@ -29,6 +30,8 @@ pub struct Policy {
     pub evidence: Option<EvidenceService>,
     /// The key of digests over what is not masked; always there where approvals or evidence are.
     pub digest_key: Option<DigestKey>,
+    /// Which web pages may read what the gate answers by itself; `None` where no page may.
+    pub cors: Option<Cors>,
     /// Whether the gate refuses, or only says what it would refuse.
     pub mode: Mode,
     /// Bounds on what a request may cost.
@@ -144,6 +147,7 @@ fn compile(
         service(config, "/v1/approvals", &root.member("approvals"), environment, problems)
     });
     let evidence = evidence(document.evidence.as_ref(), &root.member("evidence"), environment, problems);
+    let cors = document.cors.as_ref().map(|config| Cors::compile(config, &root.member("cors"), problems));
     let limits = limits(&document.limits, &root.member("limits"), problems);
     let digest_key =
         digest_key(document.digest_key.as_ref(), &root.member("digest_key"), environment, problems);
@@ -174,6 +178,7 @@ fn compile(
         approvals,
         evidence,
         digest_key,
+        cors,
         mode: document.mode,
         limits,
         digest: sha256_hex(canonical.as_bytes()),

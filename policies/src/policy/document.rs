@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::cors::CorsConfig;
 use super::problem::{At, Problems, nearest};
 use super::values::{Secret, Size, Span};
 use crate::operation::Class;
@@ -34,6 +35,9 @@ pub struct Document {
     /// The key of digests over what is not masked.
     #[serde(default)]
     pub digest_key: Option<Secret>,
+    /// Which web pages may read what the gate answers by itself.
+    #[serde(default)]
+    pub cors: Option<CorsConfig>,
     /// Whether the gate refuses, or only says what it would refuse.
     #[serde(default)]
     pub mode: Mode,

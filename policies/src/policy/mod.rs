@@ -4,11 +4,13 @@
 //! only the second. Each section belongs to the room that it configures; this module joins them.
 
 mod compiled;
+mod cors;
 mod document;
 mod problem;
 mod values;
 
 pub use compiled::{EvidenceService, Limits, Policy, Service};
+pub use cors::{Cors, CorsConfig};
 pub use document::{BodyConfig, Document, EvidenceConfig, LimitsConfig, Mode, ServiceConfig};
 pub(crate) use problem::nearest;
 pub use problem::{At, Problem, Problems};

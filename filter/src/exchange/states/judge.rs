@@ -80,7 +80,9 @@ pub(super) fn caller(inbound: Inbound, head: ReadHead, until: Option<Moment>, cx
             gate.native,
             now.seconds(),
         ),
-        (Origin::JwtAuthn { .. }, Some(claims)) => authenticator.authenticate_payload(claims, now.seconds()),
+        (Origin::JwtAuthn { .. }, Some(claims)) => {
+            authenticator.authenticate_payload(claims, gate.keys.ring(), gate.tokens, now.seconds())
+        }
         (Origin::JwtAuthn { .. }, None) => {
             let detail = "jwt_authn left no claims: no token came, or it does not run before this filter";
             Err(Refused { reason: Reason::TokenMissing, detail, refetch: None })
@@ -91,7 +93,7 @@ pub(super) fn caller(inbound: Inbound, head: ReadHead, until: Option<Moment>, cx
         Err(refused) => {
             let until = until.unwrap_or_else(|| now.after(KEYS_WAIT));
             let better_keys_may_come =
-                refused.refetch.is_some_and(|issuer| now < until && cx.gate.keys.want(issuer, now));
+                refused.refetch.is_some_and(|missing| now < until && cx.gate.keys.want(missing, now));
             if better_keys_may_come {
                 cx.pause();
                 State::AwaitingKeys(AwaitingKeys { inbound, head, until, otherwise: refused.reason })

@@ -62,6 +62,9 @@ impl Opening {
             first(&pairs, b":method").unwrap_or_default(),
             first(&pairs, b":path").unwrap_or_default(),
         );
+        if let Some(cors) = &cx.gate.policy.cors {
+            cx.dossier.cors = cors.headers(first(&pairs, b"origin"));
+        }
         if !cx.reserve() {
             return cx.refuse(&Refusal::new(Reason::EvidenceUnavailable));
         }
@@ -83,27 +86,18 @@ pub(in super::super) struct AwaitingKeys {
 }
 
 impl AwaitingKeys {
-    pub(in super::super) fn handle(mut self, event: Event, cx: &mut Cx<'_, '_>) -> State {
+    pub(in super::super) fn handle(self, event: Event, cx: &mut Cx<'_, '_>) -> State {
         match event {
             Event::RequestBody { fresh, end_of_stream } => {
-                *cx.gate.sight = BodySight::Proven;
-                match self.inbound.grow(&fresh, Some(end_of_stream), cx) {
-                    Ok(inbound) => {
-                        self.inbound = inbound;
-                        cx.pause();
-                        State::AwaitingKeys(self)
-                    }
-                    Err(refusal) => cx.refuse(&refusal),
-                }
-            }
-            Event::RequestTrailers => match self.inbound.grow(&[], None, cx) {
-                Ok(inbound) => {
-                    self.inbound = inbound;
+                self.inbound.grow(Growth::Piece { fresh, end_of_stream }, cx, |inbound, cx| {
                     cx.pause();
-                    State::AwaitingKeys(self)
-                }
-                Err(refusal) => cx.refuse(&refusal),
-            },
+                    State::AwaitingKeys(Self { inbound, ..self })
+                })
+            }
+            Event::RequestTrailers => self.inbound.grow(Growth::End, cx, |inbound, cx| {
+                cx.pause();
+                State::AwaitingKeys(Self { inbound, ..self })
+            }),
             Event::KeysChanged => judge::caller(self.inbound, self.head, Some(self.until), cx),
             Event::Tick if cx.gate.now < self.until => {
                 cx.pause();
@@ -133,7 +127,7 @@ pub(in super::super) struct AwaitingIntrospection {
 }
 
 impl AwaitingIntrospection {
-    pub(in super::super) fn handle(mut self, event: Event, cx: &mut Cx<'_, '_>) -> State {
+    pub(in super::super) fn handle(self, event: Event, cx: &mut Cx<'_, '_>) -> State {
         match event {
             Event::CallReply(reply) => {
                 let gate = &mut *cx.gate;
@@ -154,24 +148,15 @@ impl AwaitingIntrospection {
                 }
             }
             Event::RequestBody { fresh, end_of_stream } => {
-                *cx.gate.sight = BodySight::Proven;
-                match self.inbound.grow(&fresh, Some(end_of_stream), cx) {
-                    Ok(inbound) => {
-                        self.inbound = inbound;
-                        cx.pause();
-                        State::AwaitingIntrospection(self)
-                    }
-                    Err(refusal) => cx.refuse(&refusal),
-                }
-            }
-            Event::RequestTrailers => match self.inbound.grow(&[], None, cx) {
-                Ok(inbound) => {
-                    self.inbound = inbound;
+                self.inbound.grow(Growth::Piece { fresh, end_of_stream }, cx, |inbound, cx| {
                     cx.pause();
-                    State::AwaitingIntrospection(self)
-                }
-                Err(refusal) => cx.refuse(&refusal),
-            },
+                    State::AwaitingIntrospection(Self { inbound, ..self })
+                })
+            }
+            Event::RequestTrailers => self.inbound.grow(Growth::End, cx, |inbound, cx| {
+                cx.pause();
+                State::AwaitingIntrospection(Self { inbound, ..self })
+            }),
             Event::KeysChanged => {
                 cx.pause();
                 State::AwaitingIntrospection(self)
@@ -208,16 +193,13 @@ impl AwaitingBody {
     pub(in super::super) fn handle(self, event: Event, cx: &mut Cx<'_, '_>) -> State {
         match event {
             Event::RequestBody { fresh, end_of_stream } => {
-                *cx.gate.sight = BodySight::Proven;
-                match self.inbound.grow(&fresh, Some(end_of_stream), cx) {
-                    Ok(inbound) => judge::whole(inbound, self.head, self.identity, cx),
-                    Err(refusal) => cx.refuse(&refusal),
-                }
+                self.inbound.grow(Growth::Piece { fresh, end_of_stream }, cx, |inbound, cx| {
+                    judge::whole(inbound, self.head, self.identity, cx)
+                })
             }
-            Event::RequestTrailers => match self.inbound.grow(&[], None, cx) {
-                Ok(inbound) => judge::whole(inbound, self.head, self.identity, cx),
-                Err(refusal) => cx.refuse(&refusal),
-            },
+            Event::RequestTrailers => self
+                .inbound
+                .grow(Growth::End, cx, |inbound, cx| judge::whole(inbound, self.head, self.identity, cx)),
             Event::Tick
                 if self.deadline(cx.gate.policy.limits.body_wait).is_some_and(|due| cx.gate.now < due) =>
             {
@@ -259,15 +241,35 @@ impl AwaitingBody {
     }
 }
 
+/// What an event brings of a body that is being held.
+enum Growth {
+    Piece {
+        fresh: Vec<u8>,
+        end_of_stream: bool,
+    },
+    /// Trailers.
+    End,
+}
+
 impl Inbound {
-    /// Takes a piece of body (`last`: whether it is the last), or, with `None`, the trailers that end it.
-    fn grow(self, fresh: &[u8], last: Option<bool>, cx: &Cx<'_, '_>) -> Result<Self, Refusal> {
-        let limit = cx.gate.policy.limits.request_body;
-        let body = match last {
-            Some(end_of_stream) => self.body.grow(fresh, end_of_stream, limit, cx.gate.now)?,
-            None => self.body.end()?,
+    /// Takes what came, and goes on as `then` says; a body that may not grow like that is refused.
+    fn grow(
+        self,
+        growth: Growth,
+        cx: &mut Cx<'_, '_>,
+        then: impl FnOnce(Self, &mut Cx<'_, '_>) -> State,
+    ) -> State {
+        let body = match growth {
+            Growth::Piece { fresh, end_of_stream } => {
+                *cx.gate.sight = BodySight::Proven;
+                self.body.grow(&fresh, end_of_stream, cx.gate.policy.limits.request_body, cx.gate.now)
+            }
+            Growth::End => self.body.end(),
         };
-        Ok(Self { body, ..self })
+        match body {
+            Ok(body) => then(Self { body, ..self }, cx),
+            Err(refusal) => cx.refuse(&refusal),
+        }
     }
 
     fn seen(&self) -> Seen {

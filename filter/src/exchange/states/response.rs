@@ -275,6 +275,10 @@ impl Replacing {
         let refusal = Refusal { status: Some(status), ..Refusal::new(reason) };
         cx.dossier.denied(reason);
         cx.count(Metric::Request { decision: "deny", reason: reason.code() });
+        let cors = cx.dossier.cors.iter();
+        let cors =
+            cors.map(|(name, value)| Edit::Set((*name).to_owned(), value.clone().into_bytes())).collect();
+        cx.effects.push(Effect::EditResponse(cors));
         Self::with(&refusal, pairs, end_of_stream, cx)
     }
 

@@ -40,7 +40,7 @@ fn a_read_is_forwarded_at_once_with_the_identity_in_the_tokens_place() {
             ("x-graphwarden-subject", "root"),
             ("x-auth-scheme", "langsmith"),
             ("x-request-id", "r-1"),
-            ("x-mine", "kept"),
+            ("x-b3-traceid", "kept"),
         ],
     );
     let effects = rig.headers(pairs, true);
@@ -59,7 +59,9 @@ fn a_read_is_forwarded_at_once_with_the_identity_in_the_tokens_place() {
     assert_eq!(set("x-graphwarden-subject").as_deref(), Some("alice"));
     assert_eq!(set("x-request-id"), None, "it is there already");
     assert!(set("x-api-key").is_some());
-    assert!(!edits.iter().any(|edit| matches!(edit, Edit::Remove(n) | Edit::Set(n, _) if n == "x-mine")));
+    assert!(
+        !edits.iter().any(|edit| matches!(edit, Edit::Remove(n) | Edit::Set(n, _) if n == "x-b3-traceid"))
+    );
 }
 
 #[test]
@@ -357,4 +359,80 @@ fn a_client_cannot_make_a_header_of_its_claims() {
             }
         }
     }
+}
+
+fn cors(document: &mut serde_json::Value) {
+    document["cors"] = json!({ "origins": ["https://chat.example.com"] });
+}
+
+#[test]
+fn a_page_that_the_policy_names_may_read_why_it_was_refused() {
+    for (origin, expected) in [
+        (Some("https://chat.example.com"), Some("https://chat.example.com")),
+        (Some("https://evil.example"), None),
+        (None, None),
+    ] {
+        let mut rig = Rig::with(cors);
+        let origin: Vec<_> = origin.map(|origin| ("origin", origin)).into_iter().collect();
+        rig.headers(bare("GET", "/threads", &origin), true);
+        let Some(Effect::Reply(reply)) = rig.effects.iter().find(|e| matches!(e, Effect::Reply(_))) else {
+            panic!("it is refused")
+        };
+        let header = |name| reply.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
+        assert_eq!(header("access-control-allow-origin"), expected, "{origin:?}");
+        assert_eq!(header("vary"), Some("origin"));
+        assert_eq!(header("www-authenticate"), Some("Bearer realm=\"graphwarden\""));
+    }
+}
+
+#[test]
+fn what_the_proxy_refuses_can_be_read_by_the_page_too() {
+    let mut rig = Rig::with(cors);
+    let pairs = rig.request("POST", "/threads/search", &[("origin", "https://chat.example.com")]);
+    rig.headers(pairs, false);
+    let effects = rig.answer(Author::Proxy, 413, &[("content-length", "9")], false);
+    let allowed = Edit::Set("access-control-allow-origin".to_owned(), b"https://chat.example.com".to_vec());
+    assert!(effects.iter().any(|e| matches!(e, Effect::EditResponse(edits) if edits.contains(&allowed))));
+}
+
+#[test]
+fn a_preflight_needs_no_token_and_a_route_that_exists() {
+    let asking = |path: &str, method: &str| {
+        let mut rig = Rig::with(cors);
+        let more = [("origin", "https://chat.example.com"), ("access-control-request-method", method)];
+        rig.headers(bare("OPTIONS", path, &more), true);
+        rig.state()
+    };
+    assert_eq!(asking("/threads/search", "POST"), "Forwarded");
+    assert_eq!(asking(&format!("/threads/{THREAD}/runs/stream"), "POST"), "Forwarded");
+    assert_eq!(asking("/threads/search", "DELETE"), "Refused");
+    assert_eq!(asking("/nothing", "GET"), "Refused");
+    assert_eq!(asking("/internal/truncate", "POST"), "Refused");
+    let mut rig = Rig::new();
+    rig.headers(bare("OPTIONS", "/threads/search", &[]), true);
+    assert_eq!(rig.state(), "Refused", "no preflight at all");
+}
+
+#[test]
+fn a_callers_own_x_headers_do_not_reach_the_graphs_configuration() {
+    let mut rig = Rig::new();
+    let more =
+        [("x-user-id", "admin"), ("x_roles", "admin"), ("x-b3-traceid", "4f"), ("traceparent", "00-4f")];
+    let pairs = rig.request("GET", &format!("/threads/{THREAD}/state"), &more);
+    rig.headers(pairs, true);
+    assert_eq!(rig.state(), "Forwarded");
+    let removed: Vec<&str> = rig
+        .effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::EditRequest(edits) => Some(edits),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|edit| match edit {
+            Edit::Remove(name) => Some(name.as_str()),
+            Edit::Set(..) => None,
+        })
+        .collect();
+    assert_eq!(removed, ["authorization", "x-user-id", "x_roles"]);
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::aws_lc::AwsLc;
 use super::forge::{Gate, NOW, bearer, claiming, claims_with, good, key_set, policy, resigned};
-use crate::identity::{IssuerId, NativeVerifier, NoNative, Refused, TokenCache};
+use crate::identity::{IssuerId, Missing, NativeVerifier, NoNative, Refused, TokenCache};
 use crate::reason::Reason;
 
 /// Counts how often the host was asked.
@@ -101,7 +101,10 @@ fn a_refusal_for_want_of_a_key_ends_with_the_key() {
     gate.keys.install(IssuerId(0), before.to_string().as_bytes()).expect("it is sound");
     let (token, host) = (good("ES256"), Counting::default());
     let refused = ask(&gate, &mut cache, &host, &token, NOW).expect_err("the key is not there");
-    assert_eq!((refused.reason, refused.refetch), (Reason::TokenKeyUnknown, Some(IssuerId(0))));
+    assert_eq!(
+        (refused.reason, refused.refetch),
+        (Reason::TokenKeyUnknown, Some(Missing::kid(IssuerId(0), "p256")))
+    );
     gate.keys.install(IssuerId(0), key_set().to_string().as_bytes()).expect("it is sound");
     assert!(ask(&gate, &mut cache, &host, &token, NOW).is_ok());
 }

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::forge::{Gate, ISSUER, KEYS, b64, compile, ec_jwk, ed_jwk, good, key_set, policy, rsa_jwk, unb64};
 use crate::identity::jwk::Key;
+use crate::identity::refetch::Missing;
 use crate::identity::{DiscoveryError, IssuerId, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS};
+use crate::reason::Reason;
 
 fn jwk(change: impl FnOnce(&mut Value)) -> Result<(), &'static str> {
     let mut jwk = ec_jwk(&KEYS.p256, "P-256", "k");
@@ -226,9 +228,31 @@ fn only_unknown_keys_of_remote_issuers_are_worth_a_fetch() {
     let gate = Gate::new(policy());
     let refetch = |token: &[u8]| gate.judge(token).expect_err("it is refused").refetch;
     let naming = |alg: &str, kid: &str| super::forge::headed(&json!({"alg": alg, "kid": kid}), alg);
-    assert_eq!(refetch(&naming("ES256", "nobody")), Some(IssuerId(0)));
+    assert_eq!(refetch(&naming("ES256", "nobody")), Some(Missing::kid(IssuerId(0), "nobody")));
     assert_eq!(refetch(&naming("ES256", "rsa")), None, "the kid is known and does not fit");
     assert_eq!(refetch(&super::forge::resigned("ES256", |s, _| vec![1; s.len()])), None);
     let strict = json!({"alg": "RS256", "kid": "nobody", "typ": "at+jwt"});
     assert_eq!(refetch(&super::forge::strict(&strict, &super::forge::strict_claims())), None, "inline keys");
+}
+
+#[test]
+fn no_key_is_fetched_for_a_token_that_none_could_make_pass() {
+    let gate = Gate::new(policy());
+    let refetch = |claims: &serde_json::Value| {
+        let header = json!({"alg": "ES256", "kid": "nobody"}).to_string();
+        let refused = gate.judge(&super::forge::raw(header, claims.to_string(), "ES256"));
+        let refused = refused.expect_err("nobody signed it");
+        assert_eq!(refused.reason, Reason::TokenKeyUnknown, "it is not told more than others");
+        refused.refetch.is_some()
+    };
+    assert!(refetch(&super::forge::claims()));
+    for (name, value) in [
+        ("aud", json!("billing")),
+        ("exp", json!(1)),
+        ("exp", json!("soon")),
+        ("nbf", json!(super::forge::NOW + 600)),
+    ] {
+        assert!(!refetch(&super::forge::claims_with(name, value)), "{name}");
+    }
+    assert!(!refetch(&super::forge::claims_without("exp")));
 }

@@ -1,9 +1,11 @@
 //! `from: jwt_authn`: the payload that Envoy verified is judged like any other, and no header is an identity.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::forge::{Gate, ISSUER, NOW, bearer, claims, claims_with, claims_without, good, policy};
-use crate::identity::{Authenticator, NoNative, Origin, TokenCache};
+use crate::identity::{Authenticator, Identity, KeyRing, NoNative, Origin, Refused, TokenCache};
 use crate::reason::Reason;
 
 fn trusting() -> Authenticator {
@@ -16,8 +18,18 @@ fn trusting() -> Authenticator {
     super::forge::compile(policy).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+fn ask(
+    trusting: &Authenticator,
+    cache: &mut TokenCache,
+    payload: &[u8],
+    now: u64,
+) -> Result<Arc<Identity>, Refused> {
+    trusting.authenticate_payload(payload, &trusting.key_ring(), cache, now)
+}
+
 fn judge(payload: &Value) -> Result<(), Reason> {
-    let judged = trusting().authenticate_payload(payload.to_string().as_bytes(), NOW);
+    let trusting = trusting();
+    let judged = ask(&trusting, &mut TokenCache::new(4), payload.to_string().as_bytes(), NOW);
     judged.map(|_| ()).map_err(|refused| refused.reason)
 }
 
@@ -34,7 +46,9 @@ fn a_payload_becomes_an_identity_by_the_same_rules() {
     let mut payload = claims_with("realm_access", json!({"roles": ["analyst"]}));
     // A protobuf Struct has no integers.
     payload["exp"] = json!((NOW + 300) as f64);
-    let identity = trusting().authenticate_payload(payload.to_string().as_bytes(), NOW).expect("it is sound");
+    let trusting = trusting();
+    let identity =
+        ask(&trusting, &mut TokenCache::new(4), payload.to_string().as_bytes(), NOW).expect("it is sound");
     assert_eq!(identity.subject, "7f3c");
     assert_eq!(identity.roles, ["analyst"]);
     assert_eq!(identity.token.alg, "envoy.filters.http.jwt_authn");
@@ -71,6 +85,20 @@ fn no_header_is_an_identity_where_envoy_verifies() {
 
 #[test]
 fn no_payload_is_an_identity_where_the_gate_verifies() {
-    let judged = Gate::new(policy()).authenticator.authenticate_payload(claims().to_string().as_bytes(), NOW);
+    let gate = Gate::new(policy());
+    let judged = ask(&gate.authenticator, &mut TokenCache::new(4), claims().to_string().as_bytes(), NOW);
     assert_eq!(judged.map_err(|refused| refused.reason).map(|_| ()), Err(Reason::Internal));
+}
+
+#[test]
+fn a_payload_is_read_once_and_never_believed_past_its_exp() {
+    let (trusting, mut cache) = (trusting(), TokenCache::new(4));
+    let keys: KeyRing = trusting.key_ring();
+    let payload = claims().to_string();
+    let mut ask = |now| trusting.authenticate_payload(payload.as_bytes(), &keys, &mut cache, now);
+    let (first, second) = (ask(NOW).expect("it is sound"), ask(NOW + 299).expect("it is sound"));
+    assert!(Arc::ptr_eq(&first, &second));
+    // Within the leeway it passes, but is read again.
+    assert!(!Arc::ptr_eq(&first, &ask(NOW + 300).expect("it is sound")));
+    assert_eq!(ask(NOW + 330).map_err(|refused| refused.reason).map(|_| ()), Err(Reason::TokenExpired));
 }
