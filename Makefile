@@ -46,8 +46,9 @@ demo: build venv ## Start everything on real parts, walk through it, stay up (TO
 test: test-unit test-node test-e2e ## Prove everything
 
 .PHONY: test-unit
-test-unit: nextest ## The rooms by themselves, on this machine
+test-unit: nextest postgres ## The rooms by themselves, on this machine
 	cargo nextest run --workspace --exclude graphwarden-e2e
+	cargo test -p graphwarden --test postgres --test replicas
 	cargo test --workspace --doc --quiet
 
 .PHONY: test-node
@@ -118,6 +119,13 @@ wasm-bindgen: toolchain
 .PHONY: deny
 deny:
 	@command -v cargo-deny > /dev/null || cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
+
+# Where it is not there and cannot be installed, the tests that need it say that they are left out; with CI set
+# they fail.
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || command -v postgres > /dev/null \
+	  || scripts/debian postgresql
 
 .PHONY: cargo-fuzz
 cargo-fuzz:

@@ -23,7 +23,7 @@ use crate::log::{self, LogKey};
 use crate::pages;
 use crate::people::{self, Authority, Person};
 use crate::settings::Settings;
-use crate::store::{Event, Store, Subject};
+use crate::store::{Change, Event, Store, Subject};
 
 /// Everything that handlers share.
 #[derive(Clone)]
@@ -50,10 +50,22 @@ pub struct Desk {
 impl Desk {
     /// Puts a desk together over an open store. Has to run inside the async runtime.
     pub fn new(settings: Settings, store: Store, clock: Clock) -> anyhow::Result<Self> {
+        let waiting = Waiting::default();
+        if let Some(mut changes) = store.changes() {
+            let waiting = waiting.clone();
+            tokio::spawn(async move {
+                while let Some(change) = changes.recv().await {
+                    match change {
+                        Change::Of(approval) => waiting.tell(&approval),
+                        Change::Unknown => waiting.tell_all(),
+                    }
+                }
+            });
+        }
         Ok(Self {
             ledger: Writer::start(store.clone(), clock.clone()),
             store,
-            waiting: Waiting::default(),
+            waiting,
             clock,
             gateway_token: GatewayToken::new(&settings.gateway_token),
             log_key: settings.log_key.clone(),

@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     fixed: Option<Arc<AtomicI64>>,
+    /// By how much the clock that is followed is ahead of the machine's.
+    offset: Arc<AtomicI64>,
 }
 
 impl Clock {
@@ -18,7 +20,7 @@ impl Clock {
 
     /// A clock that stands still until it is moved with [`Clock::advance`].
     pub fn standing_at(milliseconds: i64) -> Self {
-        Self { fixed: Some(Arc::new(AtomicI64::new(milliseconds))) }
+        Self { fixed: Some(Arc::new(AtomicI64::new(milliseconds))), ..Self::default() }
     }
 
     /// Moves a standing clock; the machine's clock is left alone.
@@ -28,15 +30,25 @@ impl Clock {
         }
     }
 
+    /// Follows a clock that is ahead of the machine's by so many milliseconds; a standing clock follows none.
+    pub fn follow(&self, offset: i64) {
+        self.offset.store(offset, Ordering::SeqCst);
+    }
+
     /// Milliseconds since the Unix epoch.
     pub fn now(&self) -> i64 {
         match &self.fixed {
             Some(fixed) => fixed.load(Ordering::SeqCst),
-            None => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            None => machine().saturating_add(self.offset.load(Ordering::SeqCst)),
         }
     }
+}
+
+/// The machine's time in milliseconds since the Unix epoch.
+pub fn machine() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Milliseconds since the Unix epoch as RFC 3339 in UTC.

@@ -14,12 +14,13 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use url::Url;
 
 use crate::log::LogKey;
+use crate::store::Database;
 
 /// Settings as written: every field may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
@@ -28,7 +29,7 @@ pub struct Raw {
     /// Address to listen on [default: 127.0.0.1:8400]
     #[arg(long, env = "GRAPHWARDEN_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
-    /// SQLite database: a path or a sqlite: URL [default: graphwarden.db]
+    /// Database: a path or a sqlite: URL for one desk, a postgres: URL for several [default: graphwarden.db]
     #[arg(long, env = "GRAPHWARDEN_DATABASE", value_name = "URL|PATH")]
     pub database: Option<String>,
     /// Name of the environment variable that holds the gateway's token [default: GRAPHWARDEN_TOKEN]
@@ -126,8 +127,8 @@ impl Raw {
 pub struct Settings {
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// The database file.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Database,
     /// The token that gateways present.
     pub gateway_token: String,
     /// What signs checkpoints and exports.
@@ -177,7 +178,9 @@ impl Settings {
             problems
                 .push(format!("listen: `{listen_text}` is not an address and port such as 127.0.0.1:8400"));
         }
-        let database = database_path(raw.database.as_deref().unwrap_or("graphwarden.db"), &mut problems);
+        let database = Database::parse(raw.database.as_deref().unwrap_or("graphwarden.db"))
+            .map_err(|error| problems.push(format!("database: {error}")))
+            .ok();
         let variable = raw.gateway_token_env.unwrap_or_else(|| "GRAPHWARDEN_TOKEN".to_owned());
         let gateway_token = environment(&variable).filter(|token| !token.is_empty());
         match &gateway_token {
@@ -235,8 +238,8 @@ impl Settings {
             problems.push(format!("session_minutes: {minutes} is not between 1 and 10080"));
         }
         // Made on first use, so only once everything else is sound.
-        let log_key = database.as_deref().filter(|_| problems.is_empty()).and_then(|database| {
-            LogKey::of(database, environment)
+        let log_key = database.as_ref().filter(|_| problems.is_empty()).and_then(|database| {
+            LogKey::of(database.path(), environment)
                 .map_err(|error| problems.push(format!("log key: {error:#}")))
                 .ok()
         });
@@ -264,26 +267,6 @@ impl Settings {
     }
 }
 
-/// The file behind a path or a `sqlite:` URL.
-pub fn database_path(text: &str, problems: &mut Vec<String>) -> Option<PathBuf> {
-    let path = match text.strip_prefix("sqlite:") {
-        Some(rest) => rest.strip_prefix("//").unwrap_or(rest),
-        None if text.contains("://") => {
-            problems.push(format!(
-                "database: `{}` is not supported, use a path or a sqlite: URL",
-                text.split("://").next().unwrap_or_default()
-            ));
-            return None;
-        }
-        None => text,
-    };
-    if path.is_empty() || path == ":memory:" {
-        problems.push("database: a file is needed, evidence in memory would not be durable".to_owned());
-        return None;
-    }
-    Some(PathBuf::from(path))
-}
-
 fn web_url(field: &str, text: &str, problems: &mut Vec<String>) -> Option<Url> {
     match Url::parse(text.trim_end_matches('/')) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
@@ -298,8 +281,13 @@ fn web_url(field: &str, text: &str, problems: &mut Vec<String>) -> Option<Url> {
 mod tests {
     use super::*;
 
+    /// The log's key is given, so that none is made in a file.
     fn token(name: &str) -> Option<String> {
-        (name == "GRAPHWARDEN_TOKEN").then(|| "0123456789abcdef".to_owned())
+        match name {
+            "GRAPHWARDEN_TOKEN" => Some("0123456789abcdef".to_owned()),
+            "GRAPHWARDEN_LOG_KEY" => Some(LogKey::new_private()),
+            _ => None,
+        }
     }
 
     #[test]
@@ -341,13 +329,5 @@ mod tests {
     fn unknown_fields_of_the_file_are_errors() {
         let error = serde_saphyr::from_str::<Raw>("lisen: 127.0.0.1:1").unwrap_err();
         assert!(error.to_string().contains("lisen"), "{error}");
-    }
-
-    #[test]
-    fn a_sqlite_url_is_a_path() {
-        for text in ["sqlite:///var/lib/desk.db", "sqlite:/var/lib/desk.db", "/var/lib/desk.db"] {
-            assert_eq!(database_path(text, &mut Vec::new()), Some(PathBuf::from("/var/lib/desk.db")));
-        }
-        assert_eq!(database_path("postgres://h/d", &mut Vec::new()), None);
     }
 }

@@ -35,6 +35,12 @@ impl Waiting {
         }
     }
 
+    /// Tells everyone who listens that anything may have happened.
+    pub fn tell_all(&self) {
+        let approvals = self.approvals.lock().unwrap_or_else(PoisonError::into_inner);
+        approvals.values().for_each(|sender| sender.send_modify(|count| *count += 1));
+    }
+
     /// How many approvals are waited for.
     pub fn len(&self) -> usize {
         self.approvals.lock().unwrap_or_else(PoisonError::into_inner).len()

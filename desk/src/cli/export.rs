@@ -12,13 +12,12 @@ use futures::StreamExt;
 use crate::clock::{Clock, parse_time};
 use crate::log::LogKey;
 use crate::package::Request;
-use crate::settings::database_path;
-use crate::store::{Event, Store};
+use crate::store::{Database, Event, Store};
 
 /// What can be told to `export`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// SQLite database: a path or a sqlite: URL
+    /// Database: a path, a sqlite: URL or a postgres: URL
     #[arg(long, env = "GRAPHWARDEN_DATABASE", value_name = "URL|PATH", default_value = "graphwarden.db")]
     database: String,
     /// From this time on: a date (midnight UTC) or RFC 3339
@@ -47,9 +46,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn export(args: Args) -> anyhow::Result<()> {
-    let mut problems = Vec::new();
-    let database =
-        database_path(&args.database, &mut problems).ok_or_else(|| anyhow::anyhow!(problems.join("; ")))?;
+    let database = Database::parse(&args.database).map_err(anyhow::Error::msg)?;
     let store = Store::open(&database, false).await?;
     let (from, to) = (args.from.unwrap_or(i64::MIN), args.to.unwrap_or(i64::MAX));
     anyhow::ensure!(from < to, "--from has to be before --to");
@@ -71,8 +68,8 @@ async fn export(args: Args) -> anyhow::Result<()> {
 }
 
 /// Writes the ZIP. The entry about it comes first, so that it is part of what it tells of.
-async fn package(args: &Args, database: &Path, store: &Store) -> anyhow::Result<()> {
-    let key = LogKey::of(database, &|name| std::env::var(name).ok())?;
+async fn package(args: &Args, database: &Database, store: &Store) -> anyhow::Result<()> {
+    let key = LogKey::of(database.path(), &|name| std::env::var(name).ok())?;
     let since = args
         .since
         .as_ref()

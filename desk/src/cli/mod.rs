@@ -13,6 +13,7 @@ mod check;
 mod detect;
 mod explain;
 mod export;
+mod key;
 mod mask;
 mod masking;
 mod policy_file;
@@ -49,6 +50,8 @@ pub enum Command {
     Approvals(approvals::Args),
     /// Check an export offline
     Verify(verify::Args),
+    /// Make a private key for the log, for GRAPHWARDEN_LOG_KEY of every replica
+    Key(key::Args),
     /// Say who a token makes its bearer, or why it is refused
     Token(token::Args),
     /// Say what is wrong with policies, and where
@@ -68,6 +71,7 @@ impl Command {
             Self::Detect(args) => detect::run(args),
             Self::Approvals(args) => approvals::run(args),
             Self::Verify(args) => verify::run(args),
+            Self::Key(args) => key::run(args),
             Self::Token(args) => token::run(args),
             Self::Check(args) => check::run(args),
             Self::Explain(args) => explain::run(args),

@@ -62,9 +62,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", settings.listen))?;
     let address = listener.local_addr()?;
-    let database = settings.database.display().to_string();
+    let database = settings.database.to_string();
     let public_url = settings.public_url.to_string();
     let desk = Desk::new(settings, store.clone(), Clock::system())?;
+    follow_the_database(&desk).await?;
     desk.store
         .record(
             &Event {
@@ -76,7 +77,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .await?;
     tracing::info!(%address, database, public_url, "listening");
     tracing::info!(key = desk.log_key.public(), "the log's public key: auditors need it to verify exports");
-    let minute = tokio::spawn(checkpoints(desk.clone()));
+    let minute = tokio::spawn(every_minute(desk.clone()));
     let stopping = desk.clone();
     axum::serve(listener, app(desk))
         .with_graceful_shutdown(async move {
@@ -91,12 +92,25 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Signs a checkpoint every minute, where lines were added.
-async fn checkpoints(desk: Desk) {
+/// Takes the time from the database that replicas share: a window must not be longer at one of them.
+async fn follow_the_database(desk: &Desk) -> Result<(), crate::error::Error> {
+    let offset = desk.store.clock_offset(crate::clock::machine()).await?;
+    if offset.abs() > 1_000 {
+        tracing::warn!(offset, "this machine's clock differs from the database's, which is followed (ms)");
+    }
+    desk.clock.follow(offset);
+    Ok(())
+}
+
+/// Signs a checkpoint every minute, where lines were added, and looks at the clock.
+async fn every_minute(desk: Desk) {
     let mut minute = tokio::time::interval(std::time::Duration::from_secs(60));
     minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         minute.tick().await;
+        if let Err(error) = follow_the_database(&desk).await {
+            error.log();
+        }
         match desk.store.checkpoint(&desk.log_key, desk.clock.now()).await {
             Ok(checkpoint) => tracing::debug!(size = checkpoint.size, "checkpoint"),
             Err(error) => error.log(),

@@ -27,6 +27,11 @@ impl LogKey {
         Self::parse(&private)
     }
 
+    /// A new private key as text, for [`LogKey::parse`].
+    pub fn new_private() -> String {
+        Self::pair().0
+    }
+
     fn pair() -> (String, String) {
         signed_note::generate_key(&mut OsRng, &format!("graphwarden/{}", Uuid::new_v4().simple()))
     }
@@ -47,11 +52,14 @@ impl LogKey {
     }
 
     /// The key of the log in `database`: the environment's, else the file's, else a new one in the file.
-    pub fn of(database: &Path, environment: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+    /// `database` is the file, where it is one: replicas over one server need the same key, so none makes one.
+    pub fn of(database: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         if let Some(private) = environment(VARIABLE).filter(|key| !key.is_empty()) {
             return Self::parse(&private).with_context(|| format!("{VARIABLE} is wrong"));
         }
-        let path = Self::path(database);
+        let path = Self::path(database.with_context(|| {
+            format!("{VARIABLE} is not set; with PostgreSQL every replica needs the same one, `graphwarden key` makes it")
+        })?);
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).with_context(|| format!("{} is wrong", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -176,8 +184,8 @@ mod tests {
     fn the_key_is_made_once_and_only_its_owner_can_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("desk.db");
-        let first = LogKey::of(&database, &|_| None).unwrap();
-        assert_eq!(LogKey::of(&database, &|_| None).unwrap().public(), first.public());
+        let first = LogKey::of(Some(&database), &|_| None).unwrap();
+        assert_eq!(LogKey::of(Some(&database), &|_| None).unwrap().public(), first.public());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -185,7 +193,7 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         let (private, public) = LogKey::pair();
-        let named = LogKey::of(&database, &|name| (name == VARIABLE).then(|| private.clone())).unwrap();
+        let named = LogKey::of(Some(&database), &|name| (name == VARIABLE).then(|| private.clone())).unwrap();
         assert_eq!(named.public(), public);
     }
 

@@ -1,11 +1,11 @@
 //! Approvals in the database: asked, decided, claimed and withdrawn, each in one transaction.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use super::Store;
 use super::journal::{Event, Subject};
+use super::replicas::announce;
+use super::sql::{On, Row, Tx, sql};
 use crate::approvals::{Approval, Ask, Decision, Given, Status, Verdict};
 use crate::error::Error;
 use crate::people::Person;
@@ -53,19 +53,18 @@ impl Store {
     pub async fn ask(&self, ask: &Ask, now: i64) -> Result<Asked, Error> {
         let fingerprint = ask.fingerprint()?;
         let mut tx = self.begin().await?;
-        let known =
-            sqlx::query("SELECT approval, fingerprint, withdrawn_at FROM exchanges WHERE exchange = ?")
-                .bind(&ask.exchange)
-                .fetch_optional(&mut *tx)
-                .await?;
+        let known = sql("SELECT approval, fingerprint, withdrawn_at FROM exchanges WHERE exchange = ?")
+            .bind(&ask.exchange)
+            .fetch_optional(&mut tx)
+            .await?;
         let asked = match known {
             Some(row) => {
-                if row.try_get::<Vec<u8>, _>("fingerprint")? != fingerprint {
+                if row.get::<Vec<u8>>("fingerprint")? != fingerprint {
                     return Err(Error::ExchangeReused);
                 }
-                let id: String = row.try_get("approval")?;
+                let id: String = row.get("approval")?;
                 let approval = settled(&mut tx, &id, now).await?;
-                if row.try_get::<Option<i64>, _>("withdrawn_at")?.is_some() {
+                if row.get::<Option<i64>>("withdrawn_at")?.is_some() {
                     Asked { approval, status: Status::Cancelled }
                 } else if approval.status == Status::Approved
                     && approval.claimed_by.as_deref().is_some_and(|other| other != ask.exchange)
@@ -73,10 +72,10 @@ impl Store {
                     // Another exchange with the same bytes was faster. One grant is one execution, so this
                     // exchange meets the next approval.
                     let approval = meet_or_open(&mut tx, ask, &fingerprint, now).await?;
-                    sqlx::query("UPDATE exchanges SET approval = ? WHERE exchange = ?")
+                    sql("UPDATE exchanges SET approval = ? WHERE exchange = ?")
                         .bind(&approval.id)
                         .bind(&ask.exchange)
-                        .execute(&mut *tx)
+                        .execute(&mut tx)
                         .await?;
                     claim(&mut tx, approval, &ask.exchange, now).await?
                 } else {
@@ -85,15 +84,13 @@ impl Store {
             }
             None => {
                 let approval = meet_or_open(&mut tx, ask, &fingerprint, now).await?;
-                sqlx::query(
-                    "INSERT INTO exchanges (exchange, approval, fingerprint, asked_at) VALUES (?, ?, ?, ?)",
-                )
-                .bind(&ask.exchange)
-                .bind(&approval.id)
-                .bind(&fingerprint)
-                .bind(now)
-                .execute(&mut *tx)
-                .await?;
+                sql("INSERT INTO exchanges (exchange, approval, fingerprint, asked_at) VALUES (?, ?, ?, ?)")
+                    .bind(&ask.exchange)
+                    .bind(&approval.id)
+                    .bind(&fingerprint)
+                    .bind(now)
+                    .execute(&mut tx)
+                    .await?;
                 claim(&mut tx, approval, &ask.exchange, now).await?
             }
         };
@@ -104,18 +101,18 @@ impl Store {
     /// The approval that `exchange` waits for, without writing anything: `None` where only [`Store::ask`] can
     /// answer (the exchange is new, or something happened to its approval).
     pub async fn still_pending(&self, ask: &Ask, now: i64) -> Result<Option<Approval>, Error> {
-        let row = sqlx::query("SELECT approval, fingerprint, withdrawn_at FROM exchanges WHERE exchange = ?")
+        let row = sql("SELECT approval, fingerprint, withdrawn_at FROM exchanges WHERE exchange = ?")
             .bind(&ask.exchange)
-            .fetch_optional(&self.read)
+            .fetch_optional(&mut self.reader().await?)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        if row.try_get::<Option<i64>, _>("withdrawn_at")?.is_some()
-            || row.try_get::<Vec<u8>, _>("fingerprint")? != ask.fingerprint()?
+        if row.get::<Option<i64>>("withdrawn_at")?.is_some()
+            || row.get::<Vec<u8>>("fingerprint")? != ask.fingerprint()?
         {
             return Ok(None);
         }
-        let mut connection = self.read.acquire().await?;
-        let approval = load(&mut connection, &row.try_get::<String, _>("approval")?).await?;
+        let mut connection = self.reader().await?;
+        let approval = load(&mut connection, &row.get::<String>("approval")?).await?;
         Ok(approval.filter(|approval| approval.status_at(now) == Status::Pending))
     }
 
@@ -138,10 +135,8 @@ impl Store {
             tx.commit().await?;
             return Err(refusal);
         }
-        sqlx::query(
-            "INSERT INTO decisions (approval, issuer, subject, name, email, roles, decision, comment, at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
+        sql("INSERT INTO decisions (approval, issuer, subject, name, email, roles, decision, comment, at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(id)
         .bind(&person.issuer)
         .bind(&person.subject)
@@ -151,7 +146,7 @@ impl Store {
         .bind(given.decision.word())
         .bind(&comment)
         .bind(now)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
         let enough = approval.approvals() >= usize::try_from(approval.quorum).unwrap_or(usize::MAX);
@@ -174,6 +169,7 @@ impl Store {
             ..Event::new("decision")
         };
         super::journal::append(&mut tx, &event, now).await?;
+        announce(&mut tx, id).await?;
         tx.commit().await?;
         Ok(approval)
     }
@@ -183,14 +179,13 @@ impl Store {
     pub async fn withdraw(&self, id: &str, exchange: &str, now: i64) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         // The exchange may have moved on to the next approval with the same bytes: then that one is meant.
-        let current: Option<String> = sqlx::query_scalar(
-            "SELECT e.approval FROM exchanges e JOIN approvals a ON a.id = ?1 \
-             WHERE e.exchange = ?2 AND e.fingerprint = a.fingerprint",
-        )
-        .bind(id)
-        .bind(exchange)
-        .fetch_optional(&mut *tx)
-        .await?;
+        let current: Option<String> =
+            sql("SELECT e.approval FROM exchanges e JOIN approvals a ON a.id = ?1 \
+             WHERE e.exchange = ?2 AND e.fingerprint = a.fingerprint")
+            .bind(id)
+            .bind(exchange)
+            .first(&mut tx)
+            .await?;
         let Some(current) = current else { return Err(Error::UnknownApproval) };
         let approval = settled(&mut tx, &current, now).await?;
         // What was answered for good stays answered: only an exchange that still waits can withdraw.
@@ -200,19 +195,19 @@ impl Store {
             tx.commit().await?;
             return Ok(false);
         }
-        sqlx::query("UPDATE exchanges SET withdrawn_at = ? WHERE exchange = ? AND withdrawn_at IS NULL")
+        sql("UPDATE exchanges SET withdrawn_at = ? WHERE exchange = ? AND withdrawn_at IS NULL")
             .bind(now)
             .bind(exchange)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        let others: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM exchanges WHERE approval = ? AND withdrawn_at IS NULL")
-                .bind(&current)
-                .fetch_one(&mut *tx)
-                .await?;
+        let others: i64 = sql("SELECT count(*) FROM exchanges WHERE approval = ? AND withdrawn_at IS NULL")
+            .bind(&current)
+            .scalar(&mut tx)
+            .await?;
         let cancelled = approval.status == Status::Pending && others == 0;
         if cancelled {
             end(&mut tx, &current, Status::Cancelled, now, None).await?;
+            announce(&mut tx, &current).await?;
         }
         tx.commit().await?;
         Ok(cancelled)
@@ -220,7 +215,7 @@ impl Store {
 
     /// One approval with its decisions, as it stands at `now`.
     pub async fn approval(&self, id: &str, now: i64) -> Result<Option<Approval>, Error> {
-        let mut connection = self.read.acquire().await?;
+        let mut connection = self.reader().await?;
         let approval = load(&mut connection, id).await?;
         Ok(approval.map(|mut approval| {
             approval.status = approval.status_at(now);
@@ -230,8 +225,7 @@ impl Store {
 
     /// Approvals as they stand at `now`, newest first.
     pub async fn approvals(&self, filter: &Filter, now: i64) -> Result<Listed, Error> {
-        let mut query =
-            sqlx::QueryBuilder::<Sqlite>::new(concat!("SELECT ", columns!(), " FROM approvals WHERE 1 = 1"));
+        let mut query = sql(concat!("SELECT ", columns!(), " FROM approvals WHERE 1 = 1"));
         match filter.status {
             None => {}
             Some(Status::Expired) => {
@@ -256,21 +250,18 @@ impl Store {
             }
         }
         if let Some(text) = &filter.text {
-            let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
             for (index, column) in ["requester", "rule", "operations", "id"].into_iter().enumerate() {
                 query.push(if index == 0 { " AND (" } else { " OR " });
-                query.push(column).push(" LIKE ");
-                query.push_bind(pattern.clone());
-                query.push(" ESCAPE '\\'");
+                query.push_holds(column, text);
             }
             query.push(")");
         }
         query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
         query.push_bind(i64::from(filter.limit) + 1);
-        let rows = query.build().fetch_all(&self.read).await?;
+        let rows = query.fetch_all(&mut self.reader().await?).await?;
         let more = rows.len() > filter.limit as usize;
         let mut approvals = Vec::with_capacity(rows.len());
-        let mut connection = self.read.acquire().await?;
+        let mut connection = self.reader().await?;
         for row in rows.iter().take(filter.limit as usize) {
             let mut approval = read(row)?;
             approval.decisions = decisions(&mut connection, &approval.id).await?;
@@ -282,7 +273,7 @@ impl Store {
 
     /// What the same person asked for before, newest first, without `except`.
     pub async fn asked_before(&self, of: &Approval, limit: u32, now: i64) -> Result<Vec<Approval>, Error> {
-        let rows = sqlx::query(concat!(
+        let rows = sql(concat!(
             "SELECT ",
             columns!(),
             " FROM approvals WHERE requester_issuer = ? AND requester_subject = ? AND id <> ? AND created_at <= ? \
@@ -293,7 +284,7 @@ impl Store {
         .bind(&of.id)
         .bind(of.created_at)
         .bind(limit)
-        .fetch_all(&self.read)
+        .fetch_all(&mut self.reader().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -306,18 +297,11 @@ impl Store {
 }
 
 /// The open approval for `fingerprint`, or a new one.
-async fn meet_or_open(
-    tx: &mut Transaction<'_, Sqlite>,
-    ask: &Ask,
-    fingerprint: &[u8],
-    now: i64,
-) -> Result<Approval, Error> {
-    let open: Option<String> = sqlx::query_scalar(
-        "SELECT id FROM approvals WHERE fingerprint = ? \
-         AND (state = 'pending' OR (state = 'approved' AND claimed_by IS NULL))",
-    )
+async fn meet_or_open(tx: &mut Tx<'_>, ask: &Ask, fingerprint: &[u8], now: i64) -> Result<Approval, Error> {
+    let open: Option<String> = sql("SELECT id FROM approvals WHERE fingerprint = ? \
+         AND (state = 'pending' OR (state = 'approved' AND claimed_by IS NULL))")
     .bind(fingerprint)
-    .fetch_optional(&mut **tx)
+    .first(tx)
     .await?;
     if let Some(id) = open {
         let approval = settled(tx, &id, now).await?;
@@ -327,7 +311,7 @@ async fn meet_or_open(
     }
     let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
     let id = Uuid::now_v7().to_string();
-    sqlx::query(
+    sql(
         "INSERT INTO approvals (id, fingerprint, requester_issuer, requester_subject, requester_email, requester, \
          operations, rule, approvers, quorum, policy, digest, preview, gateway, created_at, undecided_until, \
          valid_ms, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
@@ -349,32 +333,27 @@ async fn meet_or_open(
     .bind(now)
     .bind(now.saturating_add(seconds(ask.asks.expires_seconds)))
     .bind(seconds(ask.asks.valid_seconds))
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     load(tx, &id).await?.ok_or(Error::UnknownApproval)
 }
 
 /// Claims a granted approval for `exchange`, once.
-async fn claim(
-    tx: &mut Transaction<'_, Sqlite>,
-    mut approval: Approval,
-    exchange: &str,
-    now: i64,
-) -> Result<Asked, Error> {
+async fn claim(tx: &mut Tx<'_>, mut approval: Approval, exchange: &str, now: i64) -> Result<Asked, Error> {
     let status = approval.status;
     if status == Status::Approved && approval.claimed_by.is_none() {
-        let claimed = sqlx::query(
-            "UPDATE approvals SET claimed_by = ?1, claimed_at = ?2 \
-             WHERE id = ?3 AND state = 'approved' AND claimed_by IS NULL AND claimable_until > ?2",
-        )
+        let claimed = sql("UPDATE approvals SET claimed_by = ?1, claimed_at = ?2 \
+             WHERE id = ?3 AND state = 'approved' AND claimed_by IS NULL AND claimable_until > ?2")
         .bind(exchange)
         .bind(now)
         .bind(&approval.id)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
-        if claimed.rows_affected() != 1 {
+        if claimed != 1 {
             return Err(Error::Internal(anyhow::anyhow!("a claim was lost inside its transaction")));
         }
+        // Others who wait with the same bytes have to ask for an approval of their own.
+        announce(tx, &approval.id).await?;
         approval.claimed_by = Some(exchange.to_owned());
         approval.claimed_at = Some(now);
     }
@@ -383,45 +362,45 @@ async fn claim(
 
 /// Ends an approval, or grants it.
 async fn end(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     id: &str,
     status: Status,
     now: i64,
     claimable_until: Option<i64>,
 ) -> Result<(), Error> {
-    sqlx::query("UPDATE approvals SET state = ?, ended_at = ?, claimable_until = ? WHERE id = ? AND state = 'pending'")
+    sql("UPDATE approvals SET state = ?, ended_at = ?, claimable_until = ? WHERE id = ? AND state = 'pending'")
         .bind(status.word())
         .bind(now)
         .bind(claimable_until)
         .bind(id)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
 
 /// Loads an approval and writes down what time has done to it.
-async fn settle(tx: &mut Transaction<'_, Sqlite>, id: &str, now: i64) -> Result<Option<Approval>, Error> {
+async fn settle(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Option<Approval>, Error> {
     let Some(mut approval) = load(tx, id).await? else { return Ok(None) };
     let status = approval.status_at(now);
     if status != approval.status {
-        sqlx::query("UPDATE approvals SET state = 'expired', ended_at = coalesce(ended_at, ?) WHERE id = ?")
+        sql("UPDATE approvals SET state = 'expired', ended_at = coalesce(ended_at, ?) WHERE id = ?")
             .bind(now)
             .bind(id)
-            .execute(&mut **tx)
+            .execute(tx)
             .await?;
         approval.status = status;
     }
     Ok(Some(approval))
 }
 
-async fn settled(tx: &mut Transaction<'_, Sqlite>, id: &str, now: i64) -> Result<Approval, Error> {
+async fn settled(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Approval, Error> {
     settle(tx, id, now).await?.ok_or(Error::UnknownApproval)
 }
 
-async fn load(connection: &mut SqliteConnection, id: &str) -> Result<Option<Approval>, Error> {
-    let row = sqlx::query(concat!("SELECT ", columns!(), " FROM approvals WHERE id = ?"))
+async fn load(connection: &mut impl On, id: &str) -> Result<Option<Approval>, Error> {
+    let row = sql(concat!("SELECT ", columns!(), " FROM approvals WHERE id = ?"))
         .bind(id)
-        .fetch_optional(&mut *connection)
+        .fetch_optional(connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
     let mut approval = read(&row)?;
@@ -429,54 +408,54 @@ async fn load(connection: &mut SqliteConnection, id: &str) -> Result<Option<Appr
     Ok(Some(approval))
 }
 
-fn read(row: &SqliteRow) -> Result<Approval, Error> {
-    let json = |column: &str| row.try_get::<String, _>(column);
-    let state: String = row.try_get("state")?;
+fn read(row: &Row) -> Result<Approval, Error> {
+    let json = |column: &str| row.get::<String>(column);
+    let state: String = row.get("state")?;
     Ok(Approval {
-        id: row.try_get("id")?,
+        id: row.get("id")?,
         requester: serde_json::from_str(&json("requester")?)?,
         operations: serde_json::from_str(&json("operations")?)?,
-        rule: row.try_get("rule")?,
+        rule: row.get("rule")?,
         approvers: serde_json::from_str(&json("approvers")?)?,
-        quorum: row.try_get("quorum")?,
-        policy: row.try_get("policy")?,
-        digest: row.try_get("digest")?,
+        quorum: u32::try_from(row.get::<i64>("quorum")?).unwrap_or(u32::MAX),
+        policy: row.get("policy")?,
+        digest: row.get("digest")?,
         preview: serde_json::from_str(&json("preview")?)?,
-        gateway: row.try_get("gateway")?,
-        created_at: row.try_get("created_at")?,
-        undecided_until: row.try_get("undecided_until")?,
-        valid_ms: row.try_get("valid_ms")?,
+        gateway: row.get("gateway")?,
+        created_at: row.get("created_at")?,
+        undecided_until: row.get("undecided_until")?,
+        valid_ms: row.get("valid_ms")?,
         status: Status::parse(&state)
             .ok_or_else(|| Error::Internal(anyhow::anyhow!("an approval has an unknown state")))?,
-        ended_at: row.try_get("ended_at")?,
-        claimable_until: row.try_get("claimable_until")?,
-        claimed_by: row.try_get("claimed_by")?,
-        claimed_at: row.try_get("claimed_at")?,
+        ended_at: row.get("ended_at")?,
+        claimable_until: row.get("claimable_until")?,
+        claimed_by: row.get("claimed_by")?,
+        claimed_at: row.get("claimed_at")?,
         decisions: Vec::new(),
     })
 }
 
-async fn decisions(connection: &mut SqliteConnection, id: &str) -> Result<Vec<Decision>, Error> {
-    let rows = sqlx::query(
+async fn decisions(connection: &mut impl On, id: &str) -> Result<Vec<Decision>, Error> {
+    let rows = sql(
         "SELECT issuer, subject, name, email, decision, comment, at FROM decisions WHERE approval = ? ORDER BY id",
     )
     .bind(id)
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
     rows.iter()
         .map(|row| {
             Ok(Decision {
-                issuer: row.try_get("issuer")?,
-                subject: row.try_get("subject")?,
-                name: row.try_get("name")?,
-                email: row.try_get("email")?,
-                verdict: if row.try_get::<String, _>("decision")? == "approve" {
+                issuer: row.get("issuer")?,
+                subject: row.get("subject")?,
+                name: row.get("name")?,
+                email: row.get("email")?,
+                verdict: if row.get::<String>("decision")? == "approve" {
                     Verdict::Approve
                 } else {
                     Verdict::Deny
                 },
-                comment: row.try_get("comment")?,
-                at: row.try_get("at")?,
+                comment: row.get("comment")?,
+                at: row.get("at")?,
             })
         })
         .collect()

@@ -1,8 +1,7 @@
 //! What does not add up in the ledger: contradictions that were refused, gaps, exchanges without an end.
 
-use sqlx::{Row, Sqlite, Transaction};
-
 use super::Store;
+use super::sql::{Tx, sql};
 use crate::error::Error;
 use crate::evidence::NewLine;
 
@@ -36,33 +35,27 @@ pub struct Gap {
 const LONGEST_KEPT: usize = 64 * 1024;
 
 /// Keeps a refused line.
-pub(super) async fn record(
-    tx: &mut Transaction<'_, Sqlite>,
-    line: &NewLine,
-    what: &str,
-    now: i64,
-) -> Result<(), Error> {
+pub(super) async fn record(tx: &mut Tx<'_>, line: &NewLine, what: &str, now: i64) -> Result<(), Error> {
     let kept = line.bytes.get(..LONGEST_KEPT).unwrap_or(&line.bytes);
-    let known: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM findings WHERE chain = ? AND seq = ? AND detail = ? AND line = ?",
-    )
-    .bind(&line.chain)
-    .bind(line.seq)
-    .bind(what)
-    .bind(kept)
-    .fetch_one(&mut **tx)
-    .await?;
+    let known: i64 =
+        sql("SELECT count(*) FROM findings WHERE chain = ? AND seq = ? AND detail = ? AND line = ?")
+            .bind(&line.chain)
+            .bind(line.seq)
+            .bind(what)
+            .bind(kept)
+            .scalar(tx)
+            .await?;
     if known > 0 {
         // A gateway that retries would fill the table with the same finding.
         return Ok(());
     }
-    sqlx::query("INSERT INTO findings (found_at, kind, chain, seq, detail, line) VALUES (?, 'contradiction', ?, ?, ?, ?)")
+    sql("INSERT INTO findings (found_at, kind, chain, seq, detail, line) VALUES (?, 'contradiction', ?, ?, ?, ?)")
         .bind(now)
         .bind(&line.chain)
         .bind(line.seq)
         .bind(what)
         .bind(kept)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -70,19 +63,18 @@ pub(super) async fn record(
 impl Store {
     /// Contradictions, newest first.
     pub async fn findings(&self, limit: u32) -> Result<Vec<Finding>, Error> {
-        let rows =
-            sqlx::query("SELECT found_at, kind, chain, seq, detail FROM findings ORDER BY id DESC LIMIT ?")
-                .bind(limit)
-                .fetch_all(&self.read)
-                .await?;
+        let rows = sql("SELECT found_at, kind, chain, seq, detail FROM findings ORDER BY id DESC LIMIT ?")
+            .bind(limit)
+            .fetch_all(&mut self.reader().await?)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(Finding {
-                    found_at: row.try_get("found_at")?,
-                    kind: row.try_get("kind")?,
-                    chain: row.try_get("chain")?,
-                    seq: row.try_get("seq")?,
-                    detail: row.try_get("detail")?,
+                    found_at: row.get("found_at")?,
+                    kind: row.get("kind")?,
+                    chain: row.get("chain")?,
+                    seq: row.get("seq")?,
+                    detail: row.get("detail")?,
                 })
             })
             .collect()
@@ -90,33 +82,27 @@ impl Store {
 
     /// Chains with lines missing: chains count from 0, so as many lines have to be there as the last place says.
     pub async fn gaps(&self) -> Result<Vec<Gap>, Error> {
-        let rows = sqlx::query(
-            "SELECT chain, max(seq) AS last, max(seq) + 1 - count(*) AS missing FROM lines \
-             GROUP BY chain HAVING missing > 0 ORDER BY chain",
-        )
-        .fetch_all(&self.read)
+        let rows = sql("SELECT chain, max(seq) AS last, max(seq) + 1 - count(*) AS missing FROM lines \
+             GROUP BY chain HAVING max(seq) + 1 > count(*) ORDER BY chain")
+        .fetch_all(&mut self.reader().await?)
         .await?;
         rows.iter()
             .map(|row| {
-                Ok(Gap {
-                    chain: row.try_get("chain")?,
-                    last: row.try_get("last")?,
-                    missing: row.try_get("missing")?,
-                })
+                Ok(Gap { chain: row.get("chain")?, last: row.get("last")?, missing: row.get("missing")? })
             })
             .collect()
     }
 
     /// Exchanges that were admitted before `before` (milliseconds since the Unix epoch) and have no outcome.
     pub async fn unfinished(&self, before: i64, limit: u32) -> Result<Vec<(String, i64)>, Error> {
-        let rows = sqlx::query(
+        let rows = sql(
             "SELECT a.exchange, a.at FROM lines a WHERE a.kind = 'admission' AND a.at < ? AND NOT EXISTS \
              (SELECT 1 FROM lines o WHERE o.exchange = a.exchange AND o.kind = 'outcome') ORDER BY a.at DESC LIMIT ?",
         )
         .bind(before)
         .bind(limit)
-        .fetch_all(&self.read)
+        .fetch_all(&mut self.reader().await?)
         .await?;
-        rows.iter().map(|row| Ok((row.try_get("exchange")?, row.try_get("at")?))).collect()
+        rows.iter().map(|row| Ok((row.get("exchange")?, row.get("at")?))).collect()
     }
 }

@@ -6,10 +6,10 @@
 
 use graphwarden_policies::evidence::{VERSION, ZERO_HASH, sha256_hex, timestamp};
 use serde::Serialize;
-use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::Store;
+use super::sql::{Tx, sql};
 use crate::approvals::{Status, Verdict};
 use crate::error::Error;
 use crate::evidence::NewLine;
@@ -98,19 +98,14 @@ impl Store {
 
 /// Writes an event into the desk's own chain, as part of a transaction. The chain goes on where the last
 /// entry of the database left it.
-pub(super) async fn append(
-    tx: &mut Transaction<'_, Sqlite>,
-    event: &Event<'_>,
-    now: i64,
-) -> Result<(), Error> {
-    let last =
-        sqlx::query("SELECT chain, seq, hash FROM lines WHERE kind = 'desk' ORDER BY position DESC LIMIT 1")
-            .fetch_optional(&mut **tx)
-            .await?;
+pub(super) async fn append(tx: &mut Tx<'_>, event: &Event<'_>, now: i64) -> Result<(), Error> {
+    let last = sql("SELECT chain, seq, hash FROM lines WHERE kind = 'desk' ORDER BY position DESC LIMIT 1")
+        .fetch_optional(tx)
+        .await?;
     let (chain, seq, prev) = match &last {
         Some(row) => {
-            let hash: Vec<u8> = row.try_get("hash")?;
-            (row.try_get("chain")?, row.try_get::<i64, _>("seq")? + 1, crate::evidence::hex(&hash))
+            let hash: Vec<u8> = row.get("hash")?;
+            (row.get("chain")?, row.get::<i64>("seq")? + 1, crate::evidence::hex(&hash))
         }
         None => (format!("desk-{}", Uuid::new_v4()), 0, ZERO_HASH.to_owned()),
     };

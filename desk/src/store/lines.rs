@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Connection, Row, Sqlite, SqliteConnection, Transaction};
 
 use super::Store;
+use super::sql::{On, Row, Sql, Tx, sql};
 use crate::error::Error;
 use crate::evidence::NewLine;
 
@@ -110,14 +108,15 @@ impl Store {
         heads: &mut Heads,
         now: i64,
     ) -> Result<Vec<Result<Appended, Error>>, Error> {
-        if heads.0.len() > HEADS {
+        // A replica may have written since.
+        if heads.0.len() > HEADS || self.is_shared() {
             heads.0.clear();
         }
         let mut results = Vec::with_capacity(batches.len());
         let mut refused = Vec::new();
         let mut tx = self.begin().await?;
         for batch in batches {
-            let mut savepoint = tx.begin().await?;
+            let mut savepoint = tx.savepoint().await?;
             match append_batch(&mut savepoint, batch, heads, now).await {
                 Ok(appended) => {
                     savepoint.commit().await?;
@@ -148,70 +147,65 @@ impl Store {
 
     /// The lines between two times (from inclusive, to exclusive), in ledger order.
     pub fn lines(&self, from: i64, to: i64) -> BoxStream<'_, Result<Vec<u8>, Error>> {
-        let rows = sqlx::query_scalar("SELECT line FROM lines WHERE at >= ? AND at < ? ORDER BY position")
+        let rows = sql("SELECT line FROM lines WHERE at >= ? AND at < ? ORDER BY position")
             .bind(from)
             .bind(to)
-            .fetch(&self.read);
-        Box::pin(rows.map_err(Error::from))
+            .stream(&self.read);
+        Box::pin(rows.map(|row| row?.at(0)))
     }
 
     /// Lines between two times and before a position, with their positions, in ledger order.
     pub fn lines_before(&self, from: i64, to: i64, end: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
-        let rows = sqlx::query_as(
+        let rows = sql(
             "SELECT position, line FROM lines WHERE at >= ? AND at < ? AND position < ? ORDER BY position",
         )
         .bind(from)
         .bind(to)
         .bind(end)
-        .fetch(&self.read);
-        Box::pin(rows.map_err(Error::from))
+        .stream(&self.read);
+        Box::pin(rows.map(|row| pair(&row?)))
     }
 
     /// Lines between two positions, both included, with their times.
     pub fn lines_between(&self, first: i64, last: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
-        let rows =
-            sqlx::query_as("SELECT at, line FROM lines WHERE position BETWEEN ? AND ? ORDER BY position")
-                .bind(first)
-                .bind(last)
-                .fetch(&self.read);
-        Box::pin(rows.map_err(Error::from))
+        let rows = sql("SELECT at, line FROM lines WHERE position BETWEEN ? AND ? ORDER BY position")
+            .bind(first)
+            .bind(last)
+            .stream(&self.read);
+        Box::pin(rows.map(|row| pair(&row?)))
     }
 
     /// Admissions and outcomes between two times, with their positions, in order of time.
     pub fn lines_by_time(&self, from: i64, to: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
-        let rows = sqlx::query_as(
+        let rows = sql(
             "SELECT position, line FROM lines WHERE at >= ? AND at < ? AND kind IN ('admission', 'outcome') \
              ORDER BY at, position",
         )
         .bind(from)
         .bind(to)
-        .fetch(&self.read);
-        Box::pin(rows.map_err(Error::from))
+        .stream(&self.read);
+        Box::pin(rows.map(|row| pair(&row?)))
     }
 
     /// The exchanges that have an outcome between two times.
     pub fn finished_exchanges(&self, from: i64, to: i64) -> BoxStream<'_, Result<String, Error>> {
-        let rows = sqlx::query_scalar(
+        let rows = sql(
             "SELECT exchange FROM lines WHERE at >= ? AND at < ? AND kind = 'outcome' AND exchange IS NOT NULL",
         )
         .bind(from)
         .bind(to)
-        .fetch(&self.read);
-        Box::pin(rows.map_err(Error::from))
+        .stream(&self.read);
+        Box::pin(rows.map(|row| row?.at(0)))
     }
 
     /// How many lines the ledger holds.
     pub async fn ledger_size(&self) -> Result<i64, Error> {
-        Ok(sqlx::query_scalar("SELECT coalesce(max(position), -1) + 1 FROM lines")
-            .fetch_one(&self.read)
-            .await?)
+        sql("SELECT coalesce(max(position), -1) + 1 FROM lines").scalar(&mut self.reader().await?).await
     }
 
     /// The newest lines that fit, newest first.
     pub async fn search(&self, search: &Search, limit: u32) -> Result<Vec<LineRow>, Error> {
-        let mut query = sqlx::QueryBuilder::<Sqlite>::new(
-            "SELECT position, chain, seq, hash, line, received_at FROM lines WHERE 1 = 1",
-        );
+        let mut query = sql("SELECT position, chain, seq, hash, line, received_at FROM lines WHERE 1 = 1");
         if let Some(from) = search.from {
             query.push(" AND at >= ").push_bind(from);
         }
@@ -223,13 +217,7 @@ impl Store {
         }
         for (column, value) in [("person", &search.person), ("operation", &search.operation)] {
             if let Some(value) = value {
-                // instr has no wildcards that would have to be escaped.
-                query
-                    .push(" AND instr(lower(")
-                    .push(column)
-                    .push("), ")
-                    .push_bind(value.to_lowercase())
-                    .push(") > 0");
+                query.push(" AND ").push_holds(column, value);
             }
         }
         for (column, value) in [
@@ -243,29 +231,32 @@ impl Store {
             }
         }
         query.push(" ORDER BY position DESC LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&self.read).await?;
+        let rows = query.fetch_all(&mut self.reader().await?).await?;
         rows.iter().map(read).collect()
     }
 
     /// The line at `position`.
     pub async fn line(&self, position: i64) -> Result<Option<LineRow>, Error> {
-        let row =
-            sqlx::query("SELECT position, chain, seq, hash, line, received_at FROM lines WHERE position = ?")
-                .bind(position)
-                .fetch_optional(&self.read)
-                .await?;
+        let row = sql("SELECT position, chain, seq, hash, line, received_at FROM lines WHERE position = ?")
+            .bind(position)
+            .fetch_optional(&mut self.reader().await?)
+            .await?;
         row.as_ref().map(read).transpose()
     }
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<LineRow, Error> {
+fn pair(row: &Row) -> Result<(i64, Vec<u8>), Error> {
+    Ok((row.at(0)?, row.at(1)?))
+}
+
+fn read(row: &Row) -> Result<LineRow, Error> {
     Ok(LineRow {
-        position: row.try_get("position")?,
-        chain: row.try_get("chain")?,
-        seq: row.try_get("seq")?,
-        hash: row.try_get("hash")?,
-        line: row.try_get("line")?,
-        received_at: row.try_get("received_at")?,
+        position: row.get("position")?,
+        chain: row.get("chain")?,
+        seq: row.get("seq")?,
+        hash: row.get("hash")?,
+        line: row.get("line")?,
+        received_at: row.get("received_at")?,
     })
 }
 
@@ -282,7 +273,7 @@ impl<E: Into<Error>> From<E> for Fault {
 }
 
 async fn append_batch(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     batch: &[NewLine],
     heads: &mut Heads,
     now: i64,
@@ -334,12 +325,12 @@ async fn append_batch(
 }
 
 /// The last line of a chain.
-async fn last_of(connection: &mut SqliteConnection, chain: &str) -> Result<Option<(i64, Vec<u8>)>, Error> {
-    let row = sqlx::query("SELECT seq, hash FROM lines WHERE chain = ? ORDER BY seq DESC LIMIT 1")
+async fn last_of(connection: &mut impl On, chain: &str) -> Result<Option<(i64, Vec<u8>)>, Error> {
+    let row = sql("SELECT seq, hash FROM lines WHERE chain = ? ORDER BY seq DESC LIMIT 1")
         .bind(chain)
         .fetch_optional(connection)
         .await?;
-    row.map(|row| Ok((row.try_get("seq")?, row.try_get("hash")?))).transpose()
+    row.map(|row| Ok((row.get("seq")?, row.get("hash")?))).transpose()
 }
 
 /// How a line that is not the newest of its chain relates to what is there.
@@ -349,16 +340,16 @@ enum Place {
     Contradicts(&'static str),
 }
 
-async fn compare(connection: &mut SqliteConnection, line: &NewLine) -> Result<Place, Error> {
-    let rows = sqlx::query("SELECT seq, hash, prev FROM lines WHERE chain = ? AND seq BETWEEN ? AND ?")
+async fn compare(connection: &mut impl On, line: &NewLine) -> Result<Place, Error> {
+    let rows = sql("SELECT seq, hash, prev FROM lines WHERE chain = ? AND seq BETWEEN ? AND ?")
         .bind(&line.chain)
         .bind(line.seq - 1)
         .bind(line.seq + 1)
         .fetch_all(connection)
         .await?;
     for row in &rows {
-        let seq: i64 = row.try_get("seq")?;
-        let hash: Vec<u8> = row.try_get("hash")?;
+        let seq: i64 = row.get("seq")?;
+        let hash: Vec<u8> = row.get("hash")?;
         if seq == line.seq {
             return Ok(if hash == line.hash {
                 Place::Same
@@ -368,11 +359,11 @@ async fn compare(connection: &mut SqliteConnection, line: &NewLine) -> Result<Pl
         }
     }
     for row in &rows {
-        let seq: i64 = row.try_get("seq")?;
-        if seq == line.seq - 1 && row.try_get::<Vec<u8>, _>("hash")? != line.prev {
+        let seq: i64 = row.get("seq")?;
+        if seq == line.seq - 1 && row.get::<Vec<u8>>("hash")? != line.prev {
             return Ok(Place::Contradicts("does not follow the line before it"));
         }
-        if seq == line.seq + 1 && row.try_get::<Vec<u8>, _>("prev")? != line.hash {
+        if seq == line.seq + 1 && row.get::<Vec<u8>>("prev")? != line.hash {
             return Ok(Place::Contradicts("is not the one that the line after it names"));
         }
     }
@@ -380,43 +371,33 @@ async fn compare(connection: &mut SqliteConnection, line: &NewLine) -> Result<Pl
 }
 
 /// Inserts lines that were checked.
-pub(super) async fn insert(
-    tx: &mut Transaction<'_, Sqlite>,
-    lines: &[NewLine],
-    now: i64,
-) -> Result<(), Error> {
+pub(super) async fn insert(tx: &mut Tx<'_>, lines: &[NewLine], now: i64) -> Result<(), Error> {
     insert_refs(tx, &lines.iter().collect::<Vec<_>>(), now).await
 }
 
-async fn insert_refs(connection: &mut SqliteConnection, lines: &[&NewLine], now: i64) -> Result<(), Error> {
+async fn insert_refs(connection: &mut impl On, lines: &[&NewLine], now: i64) -> Result<(), Error> {
     if lines.is_empty() {
         return Ok(());
     }
-    let mut position: i64 = sqlx::query_scalar("SELECT coalesce(max(position), -1) + 1 FROM lines")
-        .fetch_one(&mut *connection)
-        .await?;
+    let mut position: i64 =
+        sql("SELECT coalesce(max(position), -1) + 1 FROM lines").scalar(connection).await?;
     let (chunks, rest) = lines.as_chunks::<ROWS>();
     for chunk in chunks {
-        let mut query = sqlx::query(INSERT_MANY.as_str());
+        let mut query = sql(INSERT_MANY.as_str());
         for line in chunk {
             query = bind(query, line, position, now);
             position += 1;
         }
-        query.execute(&mut *connection).await?;
+        query.execute(connection).await?;
     }
     for line in rest {
-        bind(sqlx::query(INSERT_ONE), line, position, now).execute(&mut *connection).await?;
+        bind(sql(INSERT_ONE), line, position, now).execute(connection).await?;
         position += 1;
     }
     Ok(())
 }
 
-fn bind<'q>(
-    query: Query<'q, Sqlite, SqliteArguments>,
-    line: &'q NewLine,
-    position: i64,
-    now: i64,
-) -> Query<'q, Sqlite, SqliteArguments> {
+fn bind<'q>(query: Sql<'q>, line: &'q NewLine, position: i64, now: i64) -> Sql<'q> {
     query
         .bind(position)
         .bind(&line.chain)

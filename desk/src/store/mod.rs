@@ -1,85 +1,147 @@
-//! Storage: SQLite in WAL mode with `synchronous=FULL`, so that a commit is on disk before anyone is told.
+//! Storage, in one of two databases: SQLite for one desk, PostgreSQL for several that work as one.
 //!
-//! One connection writes, every transaction through it; others read. What the code promises, constraints and
-//! triggers in `migrations/` hold again.
+//! SQLite runs in WAL mode with `synchronous=FULL`, so that a commit is on disk before anyone is told; one
+//! connection writes, every transaction through it, others read. With PostgreSQL every transaction that writes
+//! holds one advisory lock, whichever replica it comes from. So whatever the store does to decide is done by one
+//! at a time, and means the same in both. What the code promises, constraints and triggers in `migrations/`
+//! hold again.
 
-use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Sqlite, Transaction};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::Error;
 
 mod approvals;
+mod database;
 mod findings;
 mod journal;
 mod lines;
+mod replicas;
 mod sessions;
+mod sql;
 mod tree;
 
 pub use approvals::{Asked, Filter, Listed};
+pub use database::Database;
 pub use findings::{Finding, Gap};
 pub use journal::{Event, Subject};
 pub use lines::{Appended, Heads, LineRow, Search};
+pub use replicas::Change;
 pub use sessions::{Session, SignIn};
 pub use tree::StoredCheckpoint;
+
+use sql::{Pool, Reader, Tx, sql};
+
+/// What replicas that share a PostgreSQL hold while they write ("graphwarden", in eight bytes of it).
+const WRITERS: i64 = 0x6772_6170_6877_6172;
 
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    write: SqlitePool,
-    read: SqlitePool,
+    write: Pool,
+    read: Pool,
 }
 
 impl Store {
-    /// Opens the database and brings its schema up to date. The file is made where `create` says so.
-    pub async fn open(path: &Path, create: bool) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(create)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10));
-        let cannot =
-            |error: sqlx::Error| anyhow::anyhow!("cannot open the database {}: {error}", path.display());
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_with(options.clone().pragma("wal_autocheckpoint", "4000").pragma("cache_size", "-16000"))
-            .await
-            .map_err(cannot)?;
-        sqlx::migrate!("./migrations").run(&write).await.map_err(|error| {
-            anyhow::anyhow!("cannot bring the database {} up to date: {error}", path.display())
-        })?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_with(options.read_only(true).create_if_missing(false))
-            .await
-            .map_err(cannot)?;
-        Ok(Self { write, read })
+    /// Opens the database and brings its schema up to date. A file is made where `create` says so; a PostgreSQL
+    /// database has to be there.
+    pub async fn open(database: &Database, create: bool) -> anyhow::Result<Self> {
+        let cannot = |error: sqlx::Error| anyhow::anyhow!("cannot open the database {database}: {error}");
+        let behind = |error: sqlx::migrate::MigrateError| {
+            anyhow::anyhow!("cannot bring the database {database} up to date: {error}")
+        };
+        match database {
+            Database::Sqlite(path) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .create_if_missing(create)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .foreign_keys(true)
+                    .busy_timeout(Duration::from_secs(10));
+                let write = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .acquire_timeout(Duration::from_secs(30))
+                    .connect_with(
+                        options.clone().pragma("wal_autocheckpoint", "4000").pragma("cache_size", "-16000"),
+                    )
+                    .await
+                    .map_err(cannot)?;
+                sqlx::migrate!("./migrations/sqlite").run(&write).await.map_err(behind)?;
+                let read = SqlitePoolOptions::new()
+                    .max_connections(4)
+                    .acquire_timeout(Duration::from_secs(30))
+                    .connect_with(options.read_only(true).create_if_missing(false))
+                    .await
+                    .map_err(cannot)?;
+                Ok(Self { write: Pool::Sqlite(write), read: Pool::Sqlite(read) })
+            }
+            Database::Postgres(url) => {
+                let options: PgConnectOptions = url.as_str().parse().map_err(cannot)?;
+                let options = options.application_name("graphwarden");
+                // A server that was told otherwise must not lose what the desk acknowledged.
+                let durable = options.clone().options([("synchronous_commit", "on")]);
+                let write = PgPoolOptions::new()
+                    .max_connections(1)
+                    .acquire_timeout(Duration::from_secs(30))
+                    .connect_with(durable)
+                    .await
+                    .map_err(cannot)?;
+                // The migrator takes a lock of its own, so that replicas may start at once.
+                sqlx::migrate!("./migrations/postgres").run(&write).await.map_err(behind)?;
+                let read = PgPoolOptions::new()
+                    .max_connections(8)
+                    .acquire_timeout(Duration::from_secs(30))
+                    .connect_with(options.options([("default_transaction_read_only", "on")]))
+                    .await
+                    .map_err(cannot)?;
+                Ok(Self { write: Pool::Postgres(write), read: Pool::Postgres(read) })
+            }
+        }
     }
 
-    /// Begins a transaction that may write. It holds the only writing connection until it ends.
-    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, Error> {
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    /// Begins a transaction that may write. Until it ends no other writes, in this desk or in a replica.
+    async fn begin(&self) -> Result<Tx<'_>, Error> {
+        match &self.write {
+            Pool::Sqlite(pool) => Ok(Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)),
+            Pool::Postgres(pool) => {
+                // What follows in READ COMMITTED sees everything that the last holder of the lock committed.
+                let mut tx = Tx::Postgres(pool.begin().await?);
+                sql("SELECT pg_advisory_xact_lock(?)").bind(WRITERS).fetch_one(&mut tx).await?;
+                Ok(tx)
+            }
+        }
+    }
+
+    /// A connection that reads.
+    async fn reader(&self) -> Result<Reader, Error> {
+        Ok(match &self.read {
+            Pool::Sqlite(pool) => Reader::Sqlite(pool.acquire().await?),
+            Pool::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// Whether other desks write into the same database.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.write, Pool::Postgres(_))
     }
 
     /// Whether the database answers, for `/readyz`.
     pub async fn is_ready(&self) -> Result<(), Error> {
-        sqlx::query("SELECT count(*) FROM sign_ins").execute(&self.read).await?;
+        sql("SELECT count(*) FROM sign_ins").fetch_one(&mut self.reader().await?).await?;
         // An empty write transaction finds a disk that has become read-only.
-        self.begin().await?.commit().await?;
-        Ok(())
+        self.begin().await?.commit().await
     }
 
-    /// Closes every connection, moving the write-ahead log into the database.
+    /// Closes every connection; SQLite moves its write-ahead log into the database.
     pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        for pool in [&self.read, &self.write] {
+            match pool {
+                Pool::Sqlite(pool) => pool.close().await,
+                Pool::Postgres(pool) => pool.close().await,
+            }
+        }
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use sqlx::{Row, SqliteConnection};
 use tlog_tiles::{
     Hash, HashReader, record_hash, stored_hash_index, stored_hashes_for_record_hash, sub_tree_index,
     tree_hash,
 };
 
 use super::Store;
+use super::sql::{On, sql};
 use crate::error::Error;
 use crate::log::LogKey;
 
@@ -69,13 +69,13 @@ impl Store {
     /// since, else a new one.
     pub async fn checkpoint(&self, key: &LogKey, now: i64) -> Result<StoredCheckpoint, Error> {
         let size = self.grow().await?;
-        let last = sqlx::query("SELECT size, note FROM checkpoints ORDER BY id DESC LIMIT 1")
-            .fetch_optional(&self.read)
+        let last = sql("SELECT size, note FROM checkpoints ORDER BY id DESC LIMIT 1")
+            .fetch_optional(&mut self.reader().await?)
             .await?;
         if let Some(row) = last
-            && row.try_get::<i64, _>("size")? == size
+            && row.get::<i64>("size")? == size
         {
-            let note: Vec<u8> = row.try_get("note")?;
+            let note: Vec<u8> = row.get("note")?;
             // A new key signs anew.
             if crate::log::PublicKey::parse(key.public()).and_then(|public| public.checkpoint(&note)).is_ok()
             {
@@ -86,11 +86,11 @@ impl Store {
         let root = tree_hash(unsigned(size), &nodes).map_err(internal)?;
         let note = key.checkpoint(unsigned(size), root).map_err(Error::Internal)?;
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO checkpoints (size, at, note) VALUES (?, ?, ?)")
+        sql("INSERT INTO checkpoints (size, at, note) VALUES (?, ?, ?)")
             .bind(size)
             .bind(now)
             .bind(&note)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(StoredCheckpoint { size: unsigned(size), note })
@@ -106,20 +106,20 @@ impl Store {
 
     /// Nodes of the tree.
     pub async fn nodes(&self, indexes: &[u64]) -> Result<Nodes, Error> {
-        let mut connection = self.read.acquire().await?;
+        let mut connection = self.reader().await?;
         read_nodes(&mut connection, indexes).await
     }
 
     /// Adds every line that is not in the tree yet. Returns how many are in it then.
     async fn grow(&self) -> Result<i64, Error> {
         loop {
-            let behind: bool = sqlx::query_scalar(
-                "SELECT (SELECT size FROM tree) < (SELECT coalesce(max(position), -1) + 1 FROM lines)",
-            )
-            .fetch_one(&self.read)
-            .await?;
-            if !behind {
-                return Ok(sqlx::query_scalar("SELECT size FROM tree").fetch_one(&self.read).await?);
+            let row =
+                sql("SELECT (SELECT size FROM tree), (SELECT coalesce(max(position), -1) + 1 FROM lines)")
+                    .fetch_one(&mut self.reader().await?)
+                    .await?;
+            let (size, lines): (i64, i64) = (row.at(0)?, row.at(1)?);
+            if size >= lines {
+                return Ok(size);
             }
             self.grow_a_step().await?;
         }
@@ -127,13 +127,13 @@ impl Store {
 
     async fn grow_a_step(&self) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        let size: i64 = sqlx::query_scalar("SELECT size FROM tree").fetch_one(&mut *tx).await?;
-        let lines: Vec<Vec<u8>> =
-            sqlx::query_scalar("SELECT line FROM lines WHERE position >= ? ORDER BY position LIMIT ?")
-                .bind(size)
-                .bind(STEP)
-                .fetch_all(&mut *tx)
-                .await?;
+        let size: i64 = sql("SELECT size FROM tree").scalar(&mut tx).await?;
+        let lines = sql("SELECT line FROM lines WHERE position >= ? ORDER BY position LIMIT ?")
+            .bind(size)
+            .bind(STEP)
+            .fetch_all(&mut tx)
+            .await?;
+        let lines: Vec<Vec<u8>> = lines.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
         let start = unsigned(size);
         let mut nodes = read_nodes(&mut tx, &sub_tree_index(0, start, Vec::new())).await?;
         let mut fresh: Vec<(u64, Hash)> = Vec::with_capacity(lines.len() * 2);
@@ -146,35 +146,30 @@ impl Store {
         }
         let (chunks, rest) = fresh.as_chunks::<ROWS>();
         for chunk in chunks {
-            let mut query = sqlx::query(INSERT_MANY.as_str());
+            let mut query = sql(INSERT_MANY.as_str());
             for (index, hash) in chunk {
                 query = query.bind(signed(*index)).bind(hash.0.as_slice());
             }
-            query.execute(&mut *tx).await?;
+            query.execute(&mut tx).await?;
         }
         for (index, hash) in rest {
-            sqlx::query("INSERT INTO nodes (idx, hash) VALUES (?, ?)")
+            sql("INSERT INTO nodes (idx, hash) VALUES (?, ?)")
                 .bind(signed(*index))
                 .bind(hash.0.as_slice())
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
-        sqlx::query("UPDATE tree SET size = ?")
-            .bind(signed(start + lines.len() as u64))
-            .execute(&mut *tx)
-            .await?;
+        sql("UPDATE tree SET size = ?").bind(signed(start + lines.len() as u64)).execute(&mut tx).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
-async fn read_nodes(connection: &mut SqliteConnection, indexes: &[u64]) -> Result<Nodes, Error> {
+async fn read_nodes(connection: &mut impl On, indexes: &[u64]) -> Result<Nodes, Error> {
     let mut nodes = Nodes::default();
     for index in indexes {
-        let hash: Option<Vec<u8>> = sqlx::query_scalar("SELECT hash FROM nodes WHERE idx = ?")
-            .bind(signed(*index))
-            .fetch_optional(&mut *connection)
-            .await?;
+        let hash: Option<Vec<u8>> =
+            sql("SELECT hash FROM nodes WHERE idx = ?").bind(signed(*index)).first(connection).await?;
         let hash: Option<[u8; 32]> = hash.and_then(|hash| hash.try_into().ok());
         let hash = hash.ok_or_else(|| Error::Internal(anyhow::anyhow!("a node of the tree is missing")))?;
         nodes.0.insert(*index, Hash(hash));

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use graphwarden::app::{Desk, app};
 use graphwarden::approvals::{Approval, Verdict};
 use graphwarden::clock::Clock;
 use graphwarden::people::Person;
-use graphwarden::store::{Filter, Store};
+use graphwarden::store::Filter;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::room::{NOON, Room, ask, person};
@@ -131,10 +131,7 @@ async fn run(steps: Vec<Step>, quorum: u32) {
             Step::Wait(milliseconds) => room.clock.advance(milliseconds),
             Step::Crash => {
                 // Nothing is closed or flushed: what was acknowledged has to be in the file.
-                let store = Store::open(&room.database, false).await.unwrap();
-                let settings = (*room.desk.settings).clone();
-                room.desk = Desk::new(settings, store, room.clock.clone()).unwrap();
-                room.app = app(room.desk.clone());
+                (room.desk, room.app) = room.beside().await;
             }
             Step::AtOnce(acts) => {
                 let before = seen.finals.clone();
@@ -228,13 +225,21 @@ async fn check(room: &Room, seen: &Seen, quorum: u32) {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn invariants_hold_whatever_happens(steps in prop::collection::vec(step(), 1..40), quorum in 1..4_u32) {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(steps, quorum));
-    }
+#[test]
+fn invariants_hold_whatever_happens() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = ProptestConfig {
+        cases: 48,
+        max_shrink_iters: 200,
+        source_file: Some(file!()),
+        ..ProptestConfig::default()
+    };
+    let cases = (prop::collection::vec(step(), 1..40), 1..4_u32);
+    let result = TestRunner::new(config).run(&cases, |(steps, quorum)| {
+        runtime().block_on(run(steps, quorum));
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[tokio::test]

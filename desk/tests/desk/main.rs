@@ -1,7 +1,8 @@
 //! The desk without a socket: every route and error, one file a subject.
 //!
 //! `room` holds the desk under test; `approvals` and `evidence` are the gateway's side;
-//! `people` is the API for people, `package` what auditors get, `pages` what they see, `interleavings` mixes them at random, `contracts` holds answers against the OpenAPI documents.
+//! `people` is the API for people, `package` what auditors get, `pages` what they see, `interleavings` mixes them
+//! at random, `contracts` holds answers against the OpenAPI documents. `tests/postgres.rs` runs all of it again.
 
 #![allow(missing_docs, reason = "tests are named for what they show")]
 
@@ -14,3 +15,6 @@ mod pages;
 mod people;
 mod room;
 mod routes;
+
+/// What the desk of these tests runs over.
+const KIND: room::Kind = room::Kind::Sqlite;

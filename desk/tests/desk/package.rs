@@ -41,7 +41,7 @@ async fn filled() -> Room {
 }
 
 async fn export(room: &Room, request: &Request) -> Vec<u8> {
-    let path = room.database.with_extension("zip");
+    let path = room.file("export.zip");
     let file = File::create(&path).unwrap();
     write(&room.desk.store, &room.desk.log_key, request, room.clock.now(), file).await.unwrap();
     std::fs::read(path).unwrap()
@@ -351,19 +351,11 @@ async fn another_key_proves_nothing() {
 async fn a_database_rolled_back_to_an_older_copy_cannot_prove_a_later_checkpoint() {
     let room = filled().await;
     let key = room.desk.log_key.clone();
-    let old = room.database.with_extension("old");
-    let pool =
-        sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&room.database))
-            .await
-            .unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(format!("VACUUM INTO '{}'", old.display())))
-        .execute(&pool)
-        .await
-        .unwrap();
+    let old = room.copy().await;
     room.hand_in(lines("later", 5).join(&b'\n')).await;
     let kept = room.desk.store.checkpoint(&key, room.clock.now()).await.unwrap().note;
     let rolled_back = Store::open(&old, false).await.unwrap();
-    let zip = room.database.with_extension("zip");
+    let zip = room.file("export.zip");
     let request = Request { since: Some(kept.clone()), ..Request::default() };
     let refused = write(&rolled_back, &key, &request, NOON, File::create(&zip).unwrap()).await.unwrap_err();
     assert!(refused.to_string().contains("rolled back"), "{refused}");

@@ -1,6 +1,6 @@
-//! A desk over a database of its own, spoken to through `app()`.
+//! A desk over a database of its own, spoken to through `app()`. Which kind of database is up to the binary.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,10 +8,11 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use graphwarden::app::{Desk, app};
 use graphwarden::clock::Clock;
+use graphwarden::log::LogKey;
 use graphwarden::people::Person;
 use graphwarden::settings::{Raw, Settings};
-use graphwarden::store::Store;
-use graphwarden_stand::Issuer;
+use graphwarden::store::{Database, Store};
+use graphwarden_stand::{Issuer, Postgres};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -23,8 +24,32 @@ pub(crate) struct Room {
     pub(crate) desk: Desk,
     pub(crate) app: Router,
     pub(crate) clock: Clock,
-    pub(crate) database: PathBuf,
-    _directory: TempDir,
+    pub(crate) database: Database,
+    directory: TempDir,
+    server: Option<&'static Postgres>,
+}
+
+/// The databases that the desk runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "each binary has one of them")]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// The server of this process; it ends with the process, and removes its files.
+static SERVER: tokio::sync::OnceCell<Postgres> = tokio::sync::OnceCell::const_new();
+
+/// The server, where this binary is about PostgreSQL. Where none is installed the whole binary is left out.
+async fn server() -> Option<&'static Postgres> {
+    if crate::KIND == Kind::Sqlite {
+        return None;
+    }
+    let start = async || match Postgres::start().await.unwrap() {
+        Some(server) => server,
+        None => std::process::exit(0),
+    };
+    Some(SERVER.get_or_init(start).await)
 }
 
 #[derive(Debug)]
@@ -69,13 +94,68 @@ impl Room {
 
     pub(crate) async fn with(raw: Raw, clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let database = directory.path().join("desk.db");
-        let raw = Raw { database: Some(database.display().to_string()), ..raw };
-        let settings =
-            Settings::resolve(raw, &|name| (name == "GRAPHWARDEN_TOKEN").then(|| TOKEN.to_owned())).unwrap();
+        let server = server().await;
+        let database = match &server {
+            Some(server) => server.database().unwrap(),
+            None => directory.path().join("desk.db").display().to_string(),
+        };
+        let raw = Raw { database: Some(database), ..raw };
+        let environment = |name: &str| match name {
+            "GRAPHWARDEN_TOKEN" => Some(TOKEN.to_owned()),
+            // Beside a file the key is in a file too; replicas are given theirs.
+            "GRAPHWARDEN_LOG_KEY" => server.is_some().then(LogKey::new_private),
+            _ => None,
+        };
+        let settings = Settings::resolve(raw, &environment).unwrap();
+        let database = settings.database.clone();
         let store = Store::open(&database, true).await.unwrap();
         let desk = Desk::new(settings, store, clock.clone()).unwrap();
-        Self { app: app(desk.clone()), desk, clock, database, _directory: directory }
+        Self { app: app(desk.clone()), desk, clock, database, directory, server }
+    }
+
+    /// Another desk over the same database: what is left after a crash, or a replica.
+    pub(crate) async fn beside(&self) -> (Desk, Router) {
+        let store = Store::open(&self.database, false).await.unwrap();
+        let desk = Desk::new((*self.desk.settings).clone(), store, self.clock.clone()).unwrap();
+        (desk.clone(), app(desk))
+    }
+
+    /// A copy of the database as it is now, as a backup makes it.
+    pub(crate) async fn copy(&self) -> Database {
+        match (&self.database, &self.server) {
+            (Database::Postgres(url), Some(server)) => {
+                let name = Path::new(url.path()).file_name().unwrap().to_str().unwrap();
+                server.copy_of(name).map(|url| Database::parse(&url).unwrap()).unwrap()
+            }
+            _ => {
+                let old = self.file("old.db");
+                self.tamper(&format!("VACUUM INTO '{}'", old.display())).await.unwrap();
+                Database::Sqlite(old)
+            }
+        }
+    }
+
+    /// A path for a file of this test.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs SQL as someone would who has the database to themselves; what the database says against it.
+    pub(crate) async fn tamper(&self, sql: &str) -> Result<(), String> {
+        match (&self.database, &self.server) {
+            (Database::Postgres(url), Some(server)) => {
+                let name = Path::new(url.path()).file_name().unwrap().to_str().unwrap();
+                server.psql(name, sql).map(|_| ()).map_err(|error| error.to_string())
+            }
+            (Database::Sqlite(path), _) => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+                let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+                let done = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&pool).await;
+                pool.close().await;
+                done.map(|_| ()).map_err(|error| error.to_string())
+            }
+            (Database::Postgres(_), None) => unreachable!("a PostgreSQL of another's"),
+        }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
