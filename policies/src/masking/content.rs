@@ -38,7 +38,7 @@ enum Kind {
 impl Content {
     /// A text in a value called `label`, which may hold JSON as the `embedded`th level.
     pub(super) fn new(label: &[u8], embedded: usize, spelling: Spelling) -> Self {
-        let scan = Box::new(if label.is_empty() { Scan::new() } else { Scan::after(label) });
+        let scan = Box::new(Scan::labelled(label));
         Self { kind: Kind::Blank { scan, embedded }, ..Self::text(spelling) }
     }
 

@@ -137,27 +137,19 @@ impl<'a> Context<'a> {
         &self.rules.detectors
     }
 
-    /// Whether no detector can find anything in this member name, told at a glance: no built-in one finds fewer
-    /// than 16 letters alone.
-    pub(super) fn is_clear_name(&self, name: &[u8]) -> bool {
-        let wordy = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-        self.rules.detectors.is_empty()
-            || (self.rules.shared.built_in_alone && name.len() < 16 && name.iter().all(wordy))
+    /// Whether this string, in a value called `label`, is an id that stays: a UUID (RFC 9562 section 4) and nothing else.
+    pub(super) fn is_id(&self, label: &[u8], text: &[u8]) -> bool {
+        self.rules.shared.built_in_alone && is_uuid(text) && self.rules.detectors.is_plain_label(label)
     }
 
-    /// Whether this string is an id that stays: a UUID (RFC 9562 section 4) and nothing else.
-    pub(super) fn is_id(&self, text: &[u8]) -> bool {
-        text.len() == 36
-            && self.rules.shared.built_in_alone
-            && text.iter().enumerate().all(|(index, byte)| match index {
-                8 | 13 | 18 | 23 => *byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            })
-    }
-
-    /// Whether no detector can find anything in this number, told at a glance: none finds fewer than four digits.
-    pub(super) fn is_clear_number(&self, number: &[u8]) -> bool {
-        self.rules.detectors.is_empty() || (self.rules.shared.built_in_alone && number.len() < 4)
+    /// Whether no detector can find anything in this number or literal of a value called `label`, told at a glance: none
+    /// finds fewer than four digits, and fewer than seven only behind a word.
+    pub(super) fn is_clear_token(&self, label: &[u8], token: &[u8]) -> bool {
+        let detectors = &self.rules.detectors;
+        token.first().is_some_and(u8::is_ascii_alphabetic)
+            || detectors.is_empty()
+            || (self.rules.shared.built_in_alone
+                && (token.len() < 4 || (token.len() < 7 && detectors.is_plain_number(label))))
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -244,4 +236,13 @@ impl<'a> Context<'a> {
         self.lanes.put_back(lane, here);
         Ok(())
     }
+}
+
+/// Whether `text` is a UUID as RFC 9562 section 4 writes it.
+fn is_uuid(text: &[u8]) -> bool {
+    text.len() == 36
+        && text.iter().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }

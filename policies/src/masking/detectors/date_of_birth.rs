@@ -96,6 +96,11 @@ const MONTHS: &[&[u8]] = &[
     b"dez",
 ];
 
+/// The names of months, in lower case.
+pub(super) fn months() -> impl Iterator<Item = &'static [u8]> {
+    MONTHS.iter().copied()
+}
+
 /// A date whose first digit is at `start`.
 pub(super) fn at(view: &View<'_>, start: usize) -> Found {
     in_context(view, start, longest(numeric(view, start), day_first(view, start)))

@@ -29,7 +29,7 @@ mod view;
 use std::sync::Arc;
 
 pub use action::Action;
-pub(crate) use engine::{Finding, LONGEST, Next};
+pub(crate) use engine::{Finding, LONGEST, Next, Table, Triggers};
 pub(crate) use region::Region;
 pub(crate) use view::View;
 
@@ -233,9 +233,42 @@ impl Detectors {
         }
     }
 
-    /// What comes next in `view`.
-    pub(crate) fn next(&self, view: &View<'_>) -> Next {
-        self.engine.next(view, &self.shared.patterns)
+    /// What comes next in `view`, of a text with `active` in it.
+    pub(crate) fn next(&self, view: &View<'_>, active: Triggers) -> Next {
+        self.engine.next(view, active, &self.shared.patterns)
+    }
+
+    /// What every byte may be.
+    pub(crate) fn table(&self) -> &Table {
+        self.engine.table()
+    }
+
+    /// What of a text of `length` bytes at hand, called `label`, may begin a value, if `seen` is all that it has; none
+    /// where nothing can be found.
+    pub(crate) fn glance(&self, label: &[u8], seen: Triggers, length: usize) -> Triggers {
+        let active = self.engine.glance(seen, length);
+        if active.is_none() && length >= secrets::LEAST && !self.engine.is_plain_label(label) {
+            Triggers::ALL
+        } else {
+            active
+        }
+    }
+
+    /// Whether a value called `label` is no secret on that account.
+    pub(crate) fn is_plain_label(&self, label: &[u8]) -> bool {
+        self.engine.is_plain_label(label)
+    }
+
+    /// Whether a number of at most six digits called `label` is nobody's on that account: no secret, no licence.
+    pub(crate) fn is_plain_number(&self, label: &[u8]) -> bool {
+        self.engine.is_plain_label(label) && !us_driver_license::may_be_named(label)
+    }
+
+    /// The same detectors, looking at every byte of interest closely: what glances are compared with.
+    #[cfg(test)]
+    pub(crate) fn thorough(&self) -> Self {
+        let engine = Engine::new(self.engine.enabled(), &self.shared.patterns).thorough();
+        Self { engine: Arc::new(engine), ..self.clone() }
     }
 
     /// How many bytes of `text` the open value covers, and whether it ends with them.

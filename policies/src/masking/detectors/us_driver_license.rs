@@ -36,6 +36,14 @@ const WORDS: &Words = &Words::new(&[
     b"license_number",
 ]);
 
+/// Whether one of the words may stand in `label`: all have `dl`, or `lic`.
+pub(super) fn may_be_named(label: &[u8]) -> bool {
+    label.windows(2).any(|pair| {
+        matches!((pair.first(), pair.last()), (Some(b'd' | b'D'), Some(b'l' | b'L')))
+            || matches!((pair.first(), pair.last()), (Some(b'l' | b'L'), Some(b'i' | b'I')))
+    })
+}
+
 /// A number whose first letter or digit is at `start`.
 pub(super) fn at(view: &View<'_>, start: usize) -> Found {
     let mut shape = Shape::default();

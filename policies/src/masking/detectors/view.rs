@@ -60,6 +60,11 @@ impl<'a> View<'a> {
         if isize::try_from(index).is_ok_and(|index| index.saturating_sub_unsigned(count) < self.wall) {
             return None;
         }
+        self.written(index, count)
+    }
+
+    /// The byte `count` before `index`, whether or not a match ends between.
+    pub(crate) fn written(&self, index: usize, count: usize) -> Option<u8> {
         match index.checked_sub(count) {
             Some(before) => self.text.get(before).copied(),
             None => self.before.len().checked_sub(count - index).and_then(|at| self.before.get(at)).copied(),

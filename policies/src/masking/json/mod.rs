@@ -9,16 +9,18 @@
 //! From a fault on, the rest is masked as text in which escapes are seen through, or the stream is
 //! cut, as the policy says. Nesting beyond the policy's limit is never let through.
 
+mod quick;
 mod string;
 
-use crate::masking::content::{Content, apply};
+use crate::masking::content::Content;
+use crate::masking::detectors::Triggers;
 use crate::masking::edits::{Edits, Spelling};
 use crate::masking::escape::Escape;
 use crate::masking::lanes::{Growth, Lane};
 use crate::masking::masker::Cut;
 use crate::masking::path::{Places, Step};
 use crate::masking::rules::Context;
-use crate::masking::text::{Scan, Verdict};
+use crate::masking::text::{Verdict, at_hand};
 use crate::masking::token;
 
 /// Longest number or literal, blanks behind it included.
@@ -219,7 +221,10 @@ impl Json {
 
     fn run(&mut self, input: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) -> Result<(), Stop> {
         let mut rest = input;
-        while let Some(&byte) = rest.first() {
+        loop {
+            let quick = self.quick(rest, context, flow);
+            rest = rest.get(quick..).unwrap_or_default();
+            let Some(&byte) = rest.first() else { break };
             let taken = match self.state {
                 State::Text | State::NameText => self.string(rest, context, flow)?,
                 State::Token => self.token(rest, context, flow)?,
@@ -397,6 +402,7 @@ impl Json {
     /// A value has ended.
     fn end_value(&mut self, context: &mut Context<'_>, flow: &mut Flow<'_>) {
         self.state = self.behind();
+        self.rule = None;
         if self.muted.as_ref().is_some_and(|muted| muted.depth == self.stack.len())
             && let Some(muted) = self.muted.take()
         {
@@ -485,33 +491,34 @@ impl Json {
         if self.muted.is_some() {
             flow.cut(token.len());
             self.collect(token, context, flow);
-        } else if token.first().is_some_and(|byte| byte.is_ascii_alphabetic())
-            || context.is_clear_number(token)
-        {
+        } else if context.is_clear_token(&self.name, token) {
             flow.pass(token.len());
         } else {
-            let mut masked = None;
-            Scan::after(&self.name).whole(context.detectors(), token, |verdict| match verdict {
-                Verdict::Match { detector, text } if masked.is_none() => {
-                    masked = Some((detector, Some(text.to_vec())));
-                }
-                Verdict::Open { detector, .. } if masked.is_none() => {
-                    masked = Some((detector, None));
-                }
-                _ => {}
-            });
-            match masked {
-                None => flow.pass(token.len()),
-                Some((detector, text)) => {
-                    // A part of a number is no number: all of it gives way to a string.
-                    flow.cut(token.len());
-                    let mut rendered = Vec::new();
-                    context.render(detector, text.as_deref(), &mut rendered);
-                    flow.put(&quoted(&rendered));
-                }
-            }
+            decide_token(&self.name, token, context, flow);
         }
         self.end_value(context, flow);
+    }
+}
+
+/// Hands a number in a value called `label` to the detectors.
+fn decide_token(label: &[u8], token: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) {
+    let mut masked = None;
+    at_hand(context.detectors(), label, token, Triggers::ALL, |verdict| match verdict {
+        Verdict::Match { detector, text } if masked.is_none() => {
+            masked = Some((detector, Some(text.to_vec())))
+        }
+        Verdict::Open { detector, .. } if masked.is_none() => masked = Some((detector, None)),
+        _ => {}
+    });
+    match masked {
+        None => flow.pass(token.len()),
+        Some((detector, text)) => {
+            // A part of a number is no number: all of it gives way to a string.
+            flow.cut(token.len());
+            let mut rendered = Vec::new();
+            context.render(detector, text.as_deref(), &mut rendered);
+            flow.put(&quoted(&rendered));
+        }
     }
 }
 
@@ -520,15 +527,6 @@ enum Shape {
     String,
     Container,
     Token,
-}
-
-/// Hands a string at hand to the detectors.
-fn scan(label: &[u8], body: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) {
-    let detectors = context.detectors();
-    if body.is_empty() || detectors.is_empty() || context.is_id(body) {
-        return flow.pass(body.len());
-    }
-    Scan::after(label).whole(detectors, body, |verdict| apply(verdict, context, Spelling::Quoted, flow));
 }
 
 /// Puts what takes the place of a value that a rule masks.

@@ -2,13 +2,15 @@
 
 use memchr::{memchr, memchr2};
 
-use super::{Flow, Json, State, Stop, scan};
-use crate::masking::content::Content;
+use super::{Flow, Json, State, Stop};
+use crate::masking::content::{Content, apply};
+use crate::masking::detectors::Triggers;
 use crate::masking::edits::{Edits, Spelling};
 use crate::masking::escape::Escaped;
 use crate::masking::lanes::Growth;
 use crate::masking::path::LONGEST_NAME;
 use crate::masking::rules::Context;
+use crate::masking::text::at_hand;
 
 impl Json {
     /// The inside of a string, up to and with its closing quote where that is at hand.
@@ -63,24 +65,20 @@ impl Json {
             }
             return true;
         }
-        if self.state == State::NameText {
+        let name = self.state == State::NameText;
+        if name {
             self.remember_name(body);
-            if context.is_clear_name(body) {
-                flow.pass(body.len());
-            } else {
-                scan(&[], body, context, flow);
-            }
-            return true;
-        }
-        if self.tracked && context.growth(self.ordinal) != Growth::Whole {
+        } else if (self.tracked && context.growth(self.ordinal) != Growth::Whole) || begins_document(body) {
             return false;
         }
-        if let Some(first) = body.trim_ascii_start().first()
-            && matches!(first, b'{' | b'[')
-        {
-            return false;
+        let label = if name { &[] } else { self.name.as_slice() };
+        let detectors = context.detectors();
+        let active = detectors.glance(label, detectors.table().seen(body), body.len());
+        if active.is_none() || context.is_id(label, body) {
+            flow.pass(body.len());
+        } else {
+            look(label, body, active, context, flow);
         }
-        scan(&self.name, body, context, flow);
         true
     }
 
@@ -263,4 +261,21 @@ impl Json {
         self.escape.begin();
         Ok(end + 1)
     }
+}
+
+/// Hands a string at hand, in a value called `label`, to the detectors; `active` is what a glance told of it.
+pub(super) fn look(
+    label: &[u8],
+    body: &[u8],
+    active: Triggers,
+    context: &mut Context<'_>,
+    flow: &mut Flow<'_>,
+) {
+    let detectors = context.detectors();
+    at_hand(detectors, label, body, active, |verdict| apply(verdict, context, Spelling::Quoted, flow));
+}
+
+/// Whether a text may be a document of its own.
+pub(super) fn begins_document(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }

@@ -13,6 +13,9 @@ pub(crate) const MAX_SPREAD: usize = 3 + MAX_ZERO_WIDTHS as usize * 3;
 /// Stands for a zero-width character beyond [`MAX_ZERO_WIDTHS`]: a byte that no detector accepts.
 const BREAK: u8 = 0;
 
+/// The first bytes of all code points that are folded.
+pub(crate) const FIRST: &[u8] = &[0xC2, 0xE2, 0xE3, 0xEF];
+
 /// Folded text and where each byte of it stood.
 #[derive(Debug, Default)]
 pub(super) struct Folded {

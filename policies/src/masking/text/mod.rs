@@ -10,7 +10,8 @@
 mod fold;
 mod scan;
 
-pub(crate) use fold::MAX_SPREAD;
+pub(crate) use fold::{FIRST as FOLDED, MAX_SPREAD};
+pub(crate) use scan::at_hand;
 pub use scan::{Scan, Verdict};
 
 #[cfg(test)]

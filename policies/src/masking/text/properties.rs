@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::tests::marked;
+use super::at_hand;
+use super::tests::{mark, marked, marked_in};
 use crate::masking::config::CustomConfig;
 use crate::masking::detectors::Detectors;
 use crate::policy::{At, Problems};
@@ -159,6 +160,51 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 1..10).prop_map(|pieces| pieces.concat())
 }
 
+/// Names of values: with words of context, with names of secrets, and neither.
+const LABELS: &[&str] = &[
+    "",
+    "content",
+    "id",
+    "ssn",
+    "password",
+    "session_token",
+    "next_token",
+    "apiKey",
+    "Authorization",
+    "driver_license",
+    "dln",
+    "passport",
+    "dob",
+    "phone",
+    "routing",
+    "nhs",
+    "order",
+    "version",
+    "call_",
+    "1",
+    "sk-",
+    "a:",
+];
+
+/// Text of pieces, of pieces with a letter changed, and of single letters: what a glance may take for something else.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let letter = proptest::sample::select(b"abdefJMATG 0123459:::---___...@@%4+(=/\"'\\".to_vec());
+    let piece = prop_oneof![
+        4 => proptest::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
+        3 => (proptest::sample::select(PIECES), any::<proptest::sample::Index>(), letter.clone()).prop_map(
+            |(piece, at, letter)| {
+                let mut piece = piece.as_bytes().to_vec();
+                let at = at.index(piece.len());
+                piece[at] = letter;
+                piece
+            }
+        ),
+        3 => proptest::collection::vec(letter, 1..8),
+        1 => (0u64..10_000_000_000).prop_map(|number| number.to_string().into_bytes()),
+    ];
+    proptest::collection::vec(piece, 1..7).prop_map(|pieces| pieces.concat())
+}
+
 fn custom() -> Detectors {
     let custom = |name: &str, pattern: &str| CustomConfig {
         name: name.to_owned(),
@@ -223,5 +269,25 @@ proptest! {
         }
         pieces.push(rest);
         prop_assert_eq!(marked(&detectors, &pieces), expected);
+    }
+
+    #[test]
+    fn a_glance_turns_down_nothing_that_is_a_value(
+        text in prop_oneof![noise(), text()],
+        label in proptest::sample::select(LABELS),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let label = label.as_bytes();
+        for (name, detectors) in selections() {
+            let expected = marked_in(&detectors.thorough(), label, &[&text]);
+            let seen = detectors.table().seen(&text);
+            let active = detectors.glance(label, seen, text.len());
+            let (mut rest, mut output) = (text.clone(), Vec::new());
+            at_hand(&detectors, label, &text, active, |verdict| mark(&detectors, verdict, &mut rest, &mut output));
+            prop_assert!(rest.is_empty());
+            prop_assert_eq!(&String::from_utf8_lossy(&output).into_owned(), &expected, "{} at hand", &name);
+            let (one, other) = text.split_at(cut.index(text.len() + 1));
+            prop_assert_eq!(&marked_in(&detectors, label, &[one, other]), &expected, "{} split", &name);
+        }
     }
 }

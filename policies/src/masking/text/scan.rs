@@ -1,7 +1,7 @@
 //! The state of one growing text, and the loop that hands it to the detectors piece by piece.
 
 use super::fold;
-use crate::masking::detectors::{DetectorId, Detectors, Finding, Next, Region, View};
+use crate::masking::detectors::{DetectorId, Detectors, Finding, Next, Region, Triggers, View};
 
 /// Bytes before undecided text that detectors may read for context, such as `SSN:`.
 const CONTEXT: usize = 96;
@@ -104,10 +104,14 @@ impl Scan {
     /// The text is read as if `label: ` stood before it, so that words of context in the name count.
     pub fn after(label: &[u8]) -> Self {
         let mut scan = Self::new();
-        scan.remember(label);
-        scan.remember(b": ");
+        scan.before_length = u8::try_from(name(label, &mut scan.before)).unwrap_or(0);
         scan.labelled = true;
         scan
+    }
+
+    /// At the beginning of a text that `label` names, or nothing does.
+    pub(crate) fn labelled(label: &[u8]) -> Self {
+        if label.is_empty() { Self::new() } else { Self::after(label) }
     }
 
     /// How many bytes of the input so far have no verdict yet.
@@ -256,7 +260,7 @@ impl Scan {
         };
         let mut reported = 0;
         loop {
-            match detectors.next(&view) {
+            match detectors.next(&view, Triggers::ALL) {
                 Next::Found(Finding { start, end: value_end, cover, detector, region }) => {
                     let (from, to, cover_to) = (begin(start), end(value_end), end(cover));
                     if from > reported {
@@ -316,4 +320,68 @@ impl Scan {
         }
         self.before_length = u8::try_from(kept + tail.len()).unwrap_or(0);
     }
+}
+
+/// Says all about a text that is at hand, in a value called `label`: what [`Scan::after`] and [`Scan::whole`] would.
+///
+/// `active`: what [`Detectors::glance`] told of it.
+pub(crate) fn at_hand(
+    detectors: &Detectors,
+    label: &[u8],
+    text: &[u8],
+    active: Triggers,
+    mut on: impl FnMut(Verdict<'_>),
+) {
+    if active == Triggers::ALL && fold::is_needed(text, 0) {
+        return Scan::labelled(label).whole(detectors, text, on);
+    }
+    let mut before = [0; CONTEXT];
+    let length = if label.is_empty() { 0 } else { name(label, &mut before) };
+    let mut view = View {
+        before: before.get(..length).unwrap_or_default(),
+        text,
+        floor: 0,
+        wall: isize::MIN,
+        labelled: length > 0,
+        ended: true,
+    };
+    let mut reported = 0;
+    while let Next::Found(Finding { start, end, cover, detector, region }) = detectors.next(&view, active) {
+        if start > reported {
+            on(Verdict::Clear { len: start - reported });
+        }
+        let value = text.get(start..end).unwrap_or_default();
+        if region.is_some() {
+            on(Verdict::Open { detector, len: value.len() });
+        } else {
+            on(Verdict::Match { detector, text: value });
+        }
+        let (more, _) = region.map_or((0, true), |mut region| {
+            detectors.go_on(&mut region, text.get(cover..).unwrap_or_default())
+        });
+        // What overlaps the value, and what covers the text behind it, are heard of apart, as they come.
+        for rest in [cover - end, more] {
+            if rest > 0 {
+                on(Verdict::Rest { len: rest });
+            }
+        }
+        reported = cover + more;
+        view.floor = reported;
+        view.wall = isize::try_from(reported).unwrap_or(isize::MAX);
+        view.labelled = false;
+    }
+    if reported < text.len() {
+        on(Verdict::Clear { len: text.len() - reported });
+    }
+}
+
+/// Writes what stands before a text called `label`, and says how long it is.
+fn name(label: &[u8], before: &mut [u8; CONTEXT]) -> usize {
+    const SEPARATOR: &[u8] = b": ";
+    let kept = label.get(label.len().saturating_sub(CONTEXT - SEPARATOR.len())..).unwrap_or_default();
+    let length = kept.len() + SEPARATOR.len();
+    for (place, byte) in before.iter_mut().zip(kept.iter().chain(SEPARATOR)) {
+        *place = *byte;
+    }
+    length
 }

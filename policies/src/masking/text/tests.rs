@@ -6,9 +6,14 @@ use crate::masking::detectors::{Detectors, LONGEST};
 
 /// What a client would receive, the values in `‹name:…›`.
 pub(super) fn marked(detectors: &Detectors, pieces: &[&[u8]]) -> String {
+    marked_in(detectors, b"", pieces)
+}
+
+/// The same, in a value called `label`.
+pub(super) fn marked_in(detectors: &Detectors, label: &[u8], pieces: &[&[u8]]) -> String {
     let mut output = Vec::new();
     let mut rest: Vec<u8> = Vec::new();
-    let mut scan = Scan::new();
+    let mut scan = Scan::labelled(label);
     for piece in pieces {
         rest.extend_from_slice(piece);
         scan.push(detectors, piece, |verdict| mark(detectors, verdict, &mut rest, &mut output));
@@ -19,7 +24,7 @@ pub(super) fn marked(detectors: &Detectors, pieces: &[&[u8]]) -> String {
     String::from_utf8_lossy(&output).into_owned()
 }
 
-fn mark(detectors: &Detectors, verdict: Verdict<'_>, rest: &mut Vec<u8>, output: &mut Vec<u8>) {
+pub(super) fn mark(detectors: &Detectors, verdict: Verdict<'_>, rest: &mut Vec<u8>, output: &mut Vec<u8>) {
     let taken: Vec<u8> = rest.drain(..verdict.covers()).collect();
     match verdict {
         Verdict::Clear { .. } => output.extend(taken),

@@ -5,7 +5,7 @@
 //! of the generic rules that secret scanners share.
 
 use super::super::view::{Stop, View};
-use super::{FoundSecret, Secret};
+use super::{FoundSecret, LEAST, Secret};
 
 /// Bytes of a value that are read; a longer one goes on without being held.
 const MOST: usize = 256;
@@ -65,6 +65,11 @@ const NOT: &[&[u8]] = &[b"page_token", b"next_token", b"max_token", b"stop_token
 
 /// Schemes of `Authorization`.
 const SCHEMES: &[&[u8]] = &[b"bearer ", b"basic ", b"token ", b"apikey ", b"digest "];
+
+/// The names that make a value secret, in lower case.
+pub(in super::super) fn names() -> impl Iterator<Item = &'static [u8]> {
+    NAMES.iter().map(|(name, _)| *name)
+}
 
 /// A value at `begin`, right behind `:` or `=`: where it begins, and where it ends. While that is not decided, what
 /// stands between the separator and the value waits with it.
@@ -196,7 +201,7 @@ fn value_at(view: &View<'_>, begin: usize, quote: Option<u8>, kind: Name, equals
     let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     let random = digits > 0 && (letters > 0 || text.len() >= 12);
     let fits = match kind {
-        Name::Sure if quote.is_some() || equals => text.len() >= 4,
+        Name::Sure if quote.is_some() || equals => text.len() >= LEAST,
         Name::Sure => text.len() >= 6 && (digits > 0 || text.iter().any(u8::is_ascii_punctuation)),
         Name::Likely => text.len() >= 8 && (random || text.len() >= 20),
         Name::Header => text.len() >= 8,

@@ -95,6 +95,11 @@ pub(in super::super) fn token(view: &View<'_>, start: usize) -> FoundSecret {
     Err(if more { Stop::More } else { Stop::No })
 }
 
+/// How tokens begin.
+pub(in super::super) fn prefixes() -> impl Iterator<Item = &'static [u8]> {
+    KINDS.iter().map(|kind| kind.prefix)
+}
+
 /// Whether a token may begin with `word`: what most words are told apart by.
 pub(in super::super) fn may_begin(word: &[u8]) -> bool {
     matches!(word.first(), Some(b'g' | b'x' | b's' | b'r' | b'w' | b'l' | b'G' | b'h' | b'n' | b't'))

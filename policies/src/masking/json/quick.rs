@@ -1,0 +1,197 @@
+//! The quick way through a document: tokens that are at hand as a whole, in their order, that no rule concerns. Most
+//! of most documents goes this way; where anything else comes, the other files of this folder take over. What they
+//! would have answered is what is answered here.
+
+use super::string::{begins_document, look};
+use super::{Flow, Frame, Json, State};
+use crate::masking::detectors::{Detectors, Triggers};
+use crate::masking::edits::Edits;
+use crate::masking::lanes::Growth;
+use crate::masking::path::{LONGEST_NAME, Step};
+use crate::masking::rules::Context;
+use crate::masking::token;
+
+impl Json {
+    /// Goes on as far as the quick way leads, and says how far that is: `input` up to there is answered.
+    pub(super) fn quick(&mut self, input: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) -> usize {
+        let between = matches!(
+            self.state,
+            State::Value | State::FirstElement | State::FirstName | State::Name | State::Colon | State::After
+        );
+        if !between || self.muted.is_some() || self.rule.is_some() || !self.token.is_empty() {
+            return 0;
+        }
+        let name = std::mem::take(&mut self.name);
+        let detectors = context.detectors();
+        let mut way =
+            Way { json: self, input, at: 0, told: 0, name, new_name: None, detectors, context, flow };
+        while way.token().is_some() {}
+        way.end()
+    }
+}
+
+/// Where the quick way has come to.
+struct Way<'w, 'i, 'c, 'f> {
+    json: &'w mut Json,
+    input: &'i [u8],
+    /// Up to here all is decided.
+    at: usize,
+    /// Up to here it is answered.
+    told: usize,
+    /// The name that the value to come stands under, from before.
+    name: Vec<u8>,
+    /// The one that came since.
+    new_name: Option<&'i [u8]>,
+    detectors: &'c Detectors,
+    context: &'w mut Context<'c>,
+    flow: &'w mut Flow<'f>,
+}
+
+impl<'i> Way<'_, 'i, '_, '_> {
+    /// Answers what is decided, and leaves the document as the others expect it.
+    fn end(self) -> usize {
+        self.flow.pass(self.at - self.told);
+        self.json.name = self.name;
+        if let Some(name) = self.new_name {
+            self.json.name.clear();
+            self.json.name.extend_from_slice(name);
+        }
+        self.at
+    }
+
+    /// Takes the next token, or leaves it to the others.
+    fn token(&mut self) -> Option<()> {
+        let byte = loop {
+            match *self.input.get(self.at)? {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                byte => break byte,
+            }
+        };
+        match (self.json.state, byte) {
+            (State::Name | State::FirstName, b'"') => return self.member(),
+            (State::Colon, b':') => self.json.state = State::Value,
+            (State::Value, _) => return self.value(byte),
+            (State::FirstElement, _) if byte != b']' => return self.value(byte),
+            (State::After, b',') => {
+                self.json.state = if self.json.stack.last()?.array { State::Value } else { State::Name };
+            }
+            (State::After, b']') if self.json.stack.last()?.array => self.close(),
+            (State::After, b'}') if !self.json.stack.last()?.array => self.close(),
+            (State::FirstName, b'}') | (State::FirstElement, b']') => self.close(),
+            _ => return None,
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    fn close(&mut self) {
+        self.json.stack.pop();
+        self.forget_name();
+        self.json.state = self.json.behind();
+    }
+
+    fn forget_name(&mut self) {
+        self.name.clear();
+        self.new_name = None;
+    }
+
+    /// The inside of the string that begins here, and all that it has.
+    fn inside(&self) -> Option<(&'i [u8], Triggers)> {
+        let rest = self.input.get(self.at + 1..)?;
+        let (end, seen) = self.detectors.table().inside(rest);
+        let (body, tail) = rest.split_at_checked(end)?;
+        let whole = tail.first() == Some(&b'"') && !(seen.has(Triggers::CONTROL) && self.context.is_strict());
+        whole.then_some((body, seen))
+    }
+
+    fn member(&mut self) -> Option<()> {
+        let (name, seen) = self.inside()?;
+        let places = self.json.stack.last()?.places;
+        (self.json.places, self.json.rule) = self.context.member(places, name);
+        self.forget_name();
+        self.answer(name, seen);
+        self.new_name = Some(name.get(..=LONGEST_NAME).unwrap_or(name));
+        self.json.state = State::Colon;
+        // What a rule masks goes the other way.
+        self.json.rule.is_none().then_some(())
+    }
+
+    /// Answers the string that begins here, with its quotes.
+    fn answer(&mut self, body: &[u8], seen: Triggers) {
+        let begin = self.at + 1;
+        self.at = begin + body.len() + 1;
+        let label = self.new_name.unwrap_or(&self.name);
+        let active = self.detectors.glance(label, seen, body.len());
+        if !active.is_none() && !self.context.is_id(label, body) {
+            self.flow.pass(begin - self.told);
+            look(label, body, active, self.context, self.flow);
+            self.told = begin + body.len();
+        }
+    }
+
+    fn value(&mut self, byte: u8) -> Option<()> {
+        let element = match self.json.stack.last() {
+            None => Some(self.context.root()),
+            Some(frame) if frame.array => Some(self.context.step(frame.places, Step::Index(frame.index))),
+            // Decided when the name ended.
+            Some(_) => None,
+        };
+        if let Some((_, Some(_))) = element {
+            return None;
+        }
+        let places = element.map_or(self.json.places, |(places, _)| places);
+        match byte {
+            b'"' => {
+                let whole = !self.json.tracked || self.context.growth(self.json.ordinal + 1) == Growth::Whole;
+                let (body, seen) = self.inside().filter(|(body, _)| whole && !begins_document(body))?;
+                self.json.ordinal += 1;
+                self.answer(body, seen);
+            }
+            b'{' | b'[' => {
+                if self.json.stack.len() >= self.context.limits().depth {
+                    return None;
+                }
+                self.count_element();
+                let array = byte == b'[';
+                self.json.stack.push(Frame { array, places, index: 0 });
+                self.json.state = if array { State::FirstElement } else { State::FirstName };
+                if !array {
+                    self.forget_name();
+                }
+                self.at += 1;
+                return Some(());
+            }
+            _ => self.number()?,
+        }
+        self.count_element();
+        self.json.state = self.json.behind();
+        Some(())
+    }
+
+    fn count_element(&mut self) {
+        if let Some(frame) = self.json.stack.last_mut().filter(|frame| frame.array) {
+            frame.index += 1;
+        }
+    }
+
+    /// A number or a literal.
+    fn number(&mut self) -> Option<()> {
+        let rest = self.input.get(self.at..)?;
+        let end = rest.iter().position(|&byte| !token::is_part(byte))?;
+        let (token, tail) = rest.split_at_checked(end)?;
+        if !matches!(tail.first(), Some(b',' | b'}' | b']'))
+            || self.json.stack.is_empty()
+            || !token::is_valid(token)
+        {
+            return None;
+        }
+        let label = self.new_name.unwrap_or(&self.name);
+        if !self.context.is_clear_token(label, token) {
+            self.flow.pass(self.at - self.told);
+            super::decide_token(label, token, self.context, self.flow);
+            self.told = self.at + end;
+        }
+        self.at += end;
+        Some(())
+    }
+}
