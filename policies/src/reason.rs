@@ -51,6 +51,10 @@ pub enum Reason {
     FieldRefused,
     /// A rule said no, or none said yes.
     AccessDenied,
+    /// What the request is about is another's, or not there; the caller is not told which.
+    NotFound,
+    /// LangGraph could not be asked what the decision hangs on: an assistant's graph, or whose a thread is.
+    LookupUnavailable,
     /// The approval was denied by an approver.
     ApprovalDenied,
     /// The approval is still open; asking again with the same bytes meets it.
@@ -95,6 +99,8 @@ impl Reason {
         Self::OperationUnknown,
         Self::FieldRefused,
         Self::AccessDenied,
+        Self::NotFound,
+        Self::LookupUnavailable,
         Self::ApprovalDenied,
         Self::ApprovalPending,
         Self::ApprovalExpired,
@@ -131,6 +137,8 @@ impl Reason {
             Self::OperationUnknown => "operation_unknown",
             Self::FieldRefused => "field_refused",
             Self::AccessDenied => "access_denied",
+            Self::NotFound => "not_found",
+            Self::LookupUnavailable => "lookup_unavailable",
             Self::ApprovalDenied => "approval_denied",
             Self::ApprovalPending => "approval_pending",
             Self::ApprovalExpired => "approval_expired",
@@ -159,6 +167,7 @@ impl Reason {
             | Self::TokenClaims
             | Self::TokenRevoked => 401,
             Self::RequestMalformed | Self::BodyMalformed => 400,
+            Self::NotFound => 404,
             Self::BodyEncoded => 415,
             Self::BodyTooLarge => 413,
             Self::BodyNotSeen => 500,
@@ -171,6 +180,7 @@ impl Reason {
             | Self::ApprovalExpired => 403,
             Self::KeysUnavailable
             | Self::IntrospectionUnavailable
+            | Self::LookupUnavailable
             | Self::ApprovalUnavailable
             | Self::EvidenceUnavailable => 503,
             Self::ResponseUnmaskable | Self::UpstreamUnavailable => 502,
@@ -206,6 +216,8 @@ impl Reason {
             Self::OperationUnknown => "the request is not a known operation",
             Self::FieldRefused => "a field of the request is not accepted",
             Self::AccessDenied => "access denied",
+            Self::NotFound => "not found",
+            Self::LookupUnavailable => "the server cannot be asked what the request is about",
             Self::ApprovalDenied => "the approval was denied",
             Self::ApprovalPending => "the approval is pending",
             Self::ApprovalExpired => "the approval has expired",

@@ -188,8 +188,8 @@ fn every_case_of_the_corpus_is_read_as_expected() {
         if expected.forward.is_some_and(|forward| forward != forwarded) {
             writeln!(wrong, "{title}:\n  forwards {forwarded}").unwrap();
         }
-        if expected.unresolved.unwrap_or_default() != request.unresolved.join(" ") {
-            writeln!(wrong, "{title}:\n  unresolved {:?}", request.unresolved).unwrap();
+        if expected.unresolved.unwrap_or_default() != request.unresolved().join(" ") {
+            writeln!(wrong, "{title}:\n  unresolved {:?}", request.unresolved()).unwrap();
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
@@ -210,6 +210,7 @@ fn sample(label: &str, path: &str) -> Value {
         (_, "(2)") => json!([run, run]),
         (_, "{thread_id,run_ids}") => json!({"thread_id": T, "run_ids": [R]}),
         ("/runs/cancel", _) => json!({"status": "all"}),
+        ("/threads/prune", _) => json!({"thread_ids": [T]}),
         (_, "run.start") => {
             json!({"id": 1, "method": "run.start", "params": {"assistant_id": A, "input": {}}})
         }
@@ -219,6 +220,7 @@ fn sample(label: &str, path: &str) -> Value {
         ("/a2a/{id}", method @ ("message/send" | "message/stream")) => rpc(method, message),
         ("/a2a/{id}", method) => rpc(method, task),
         ("/assistants", _) => json!({"graph_id": "agent"}),
+        ("/runs/crons/{id}", _) => json!({"enabled": false}),
         ("/store/items", _) => json!({"namespace": ["a"], "key": "k"}),
         (path, _) if path.contains("/runs") && !path.contains("search") && !path.contains("count") => run,
         _ => json!({}),

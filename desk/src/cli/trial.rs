@@ -168,7 +168,7 @@ impl Verdict {
         let normalised = self.request.as_ref().map(|request| {
             json!({"method": request.normalised.method, "path": request.normalised.path, "query": request.normalised.query})
         });
-        let unresolved = self.request.as_ref().map(|request| request.unresolved.clone()).unwrap_or_default();
+        let unresolved = self.request.as_ref().map(|request| request.unresolved()).unwrap_or_default();
         json!({"operations": operations, "decision": decision, "normalised": normalised, "unresolved": unresolved})
     }
 }

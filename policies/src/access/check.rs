@@ -27,6 +27,8 @@ pub(super) struct Checked {
     pub(super) faults: Vec<Fault>,
     /// Headers named, lower case.
     pub(super) headers: Vec<String>,
+    /// Whether it names `graph`.
+    pub(super) names_graph: bool,
     /// Patterns of `matches`, in the order in which [`super::patterns`] finds them.
     pub(super) patterns: Vec<(u64, String)>,
 }
@@ -50,17 +52,25 @@ const FUNCTIONS: &[&str] = &[
     "uint",
 ];
 
-/// Checks `expression`, which may use the variables `names` and has to be a bool.
-pub(super) fn check(expression: &IdedExpr, names: &[&str]) -> Checked {
+/// What an expression has to come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comes {
+    /// A condition.
+    ToBool,
+    /// A value.
+    ToText,
+}
+
+/// Checks `expression`, which may use the variables `names` and has to come to what is said.
+pub(super) fn check(expression: &IdedExpr, names: &[&str], comes: Comes) -> Checked {
     let mut checker = Checker { names, bound: Vec::new(), checked: Checked::default() };
     let kind = checker.kind(expression);
-    if !kind.is_bool() {
-        checker.fault(
-            expression.id,
-            format!("a condition has to be a bool, and this is a {}", kind.name()),
-            None,
-        );
-    }
+    let fault = match comes {
+        Comes::ToBool if !kind.is_bool() => "a condition has to be a bool",
+        Comes::ToText if !kind.is_text() => "a value has to be a string",
+        Comes::ToBool | Comes::ToText => return checker.checked,
+    };
+    checker.fault(expression.id, format!("{fault}, and this is a {}", kind.name()), None);
     checker.checked
 }
 
@@ -113,6 +123,7 @@ impl Checker<'_> {
         if self.names.contains(&name)
             && let Some(kind) = variable(name)
         {
+            self.checked.names_graph |= name == "graph";
             return kind;
         }
         let known = self.names.iter().copied().chain(self.bound.iter().map(|(name, _)| name.as_str()));

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::SourceInfo;
-use cel::common::types::CelBool;
+use cel::common::types::{CelBool, CelString};
 use cel::parser::PrattParser;
 use cel::{Context, Env, IdedExpr, Value};
 
-use super::check::{Fault, check};
+use super::check::{Comes, Fault, check};
 use super::patterns::{self, Pattern};
 use super::scope::{Fuel, Judged, Scope};
 use crate::identity::Identity;
@@ -33,6 +33,7 @@ pub struct Condition {
     expression: Arc<IdedExpr>,
     patterns: Arc<[Pattern]>,
     headers: Arc<[String]>,
+    names_graph: bool,
     source: Arc<str>,
 }
 
@@ -40,6 +41,21 @@ impl Condition {
     /// Compiles `source`, which may use the variables `names` (of `identity`, `operation`, `graph`, `request`,
     /// `input`, `now`). Every problem is added at `at` with its column; `None` if there was one.
     pub fn compile(source: &str, names: &[&str], at: &At, problems: &mut Problems) -> Option<Self> {
+        Self::compile_to(Comes::ToBool, source, names, at, problems)
+    }
+
+    /// The same for an expression over `identity` that comes to a string.
+    pub(super) fn compile_text(source: &str, at: &At, problems: &mut Problems) -> Option<Self> {
+        Self::compile_to(Comes::ToText, source, &["identity"], at, problems)
+    }
+
+    fn compile_to(
+        comes: Comes,
+        source: &str,
+        names: &[&str],
+        at: &At,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         if source.len() > LENGTH_LIMIT {
             problems.add(at, format!("condition is longer than {LENGTH_LIMIT} bytes"));
             return None;
@@ -61,7 +77,7 @@ impl Condition {
                 return None;
             }
         };
-        let mut checked = check(&expression, names);
+        let mut checked = check(&expression, names, comes);
         for (id, pattern) in &checked.patterns {
             if let Err(why) = Pattern::compile(pattern) {
                 checked.faults.push(Fault {
@@ -93,6 +109,7 @@ impl Condition {
             expression: Arc::new(expression),
             patterns: compiled.into(),
             headers: checked.headers.into(),
+            names_graph: checked.names_graph,
             source: source.into(),
         })
     }
@@ -123,6 +140,20 @@ impl Condition {
         context.set_variable_resolver(&scope);
         let value = Value::resolve_val(&self.expression, &context).ok()?;
         value.downcast_ref::<CelBool>().map(|held| *held.inner())
+    }
+
+    /// The string that it comes to for a caller; `None` where it fails.
+    pub(super) fn text(&self, identity: &Identity) -> Option<String> {
+        let scope = Scope { identity, judged: None, patterns: &self.patterns, fuel: Fuel::full() };
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        context.set_variable_resolver(&scope);
+        let value = Value::resolve_val(&self.expression, &context).ok()?;
+        value.downcast_ref::<CelString<'_>>().map(|text| text.inner().to_owned())
+    }
+
+    /// Whether it needs to know the graph.
+    pub(super) fn names_graph(&self) -> bool {
+        self.names_graph
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub default: Otherwise,
     /// The rules. For each operation of a request the first that matches decides.
     pub rules: Vec<RuleConfig>,
+    /// Whose things are whose. Where absent, whoever may read threads may read everybody's.
+    pub ownership: Option<super::OwnershipConfig>,
 }
 
 /// What happens where no rule matches: only refusal can be written.

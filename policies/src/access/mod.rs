@@ -9,10 +9,12 @@ mod call;
 mod check;
 mod condition;
 mod config;
+mod ownership;
 mod patterns;
 mod rules;
 mod scope;
 mod selection;
+mod stamp;
 mod vocabulary;
 
 use std::time::Duration;
@@ -22,6 +24,7 @@ use crate::reason::Reason;
 pub use call::Call;
 pub use condition::Condition;
 pub use config::{ApprovalConfig, Config, Otherwise, RuleConfig, Then};
+pub use ownership::{Owned, Ownership, OwnershipConfig};
 pub use rules::Rules;
 
 /// What the rules say about a request, and which of them said it.

@@ -8,7 +8,7 @@ use super::config::{ApprovalConfig, Config, RuleConfig, Then};
 use super::scope::Judged;
 use super::selection::{Selection, universe};
 use super::vocabulary::RULE_NAMES;
-use super::{ApprovalDemand, Call, Decision, Effect};
+use super::{ApprovalDemand, Call, Decision, Effect, Ownership};
 use crate::identity::Identity;
 use crate::operation::{Facts, Operation, Request};
 use crate::policy::{At, Problems, Span};
@@ -26,6 +26,8 @@ const RULES_LIMIT: usize = 500;
 pub struct Rules {
     rules: Vec<Rule>,
     headers: Vec<String>,
+    ownership: Option<Ownership>,
+    names_graph: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +60,10 @@ impl Rules {
     /// Compiles the section. Every problem is added; `None` if there was one.
     pub fn compile(config: &Config, at: &At, problems: &mut Problems) -> Option<Self> {
         let known = problems.iter().count();
+        let ownership = config
+            .ownership
+            .as_ref()
+            .and_then(|ownership| Ownership::compile(ownership, &at.member("ownership"), problems));
         let at = at.member("rules");
         if config.rules.len() > RULES_LIMIT {
             problems.add(&at, format!("more than {RULES_LIMIT} rules"));
@@ -88,7 +94,18 @@ impl Rules {
             .filter_map(|rule| rule.when.as_ref())
             .flat_map(|when| when.headers().iter().cloned())
             .collect();
-        Some(Self { rules, headers: headers.into_iter().collect() })
+        let names_graph = rules.iter().filter_map(|rule| rule.when.as_ref()).any(Condition::names_graph);
+        Some(Self { rules, headers: headers.into_iter().collect(), ownership, names_graph })
+    }
+
+    /// Whose things are whose, where the policy says.
+    pub fn ownership(&self) -> Option<&Ownership> {
+        self.ownership.as_ref()
+    }
+
+    /// Whether a rule needs to know graphs.
+    pub fn names_graph(&self) -> bool {
+        self.names_graph
     }
 
     /// Whether any rule asks people to agree, so that a service for that has to be there.

@@ -8,6 +8,7 @@
 //!   configurable: [model, temperature]
 //!   context: [tenant_locale]
 //!   graphs: [support_agent, billing]
+//!   lookups: { cluster: langgraph }
 //! ```
 
 use serde::Deserialize;
@@ -32,6 +33,9 @@ pub struct Config {
     /// The deployment's graphs. Naming them lets the gate know the UUID that LangGraph derives from each
     /// graph's name, and refuse names that are no graph.
     pub graphs: Vec<String>,
+    /// Where LangGraph is asked what only it knows: the graph of an assistant, whose a thread is. Where absent, a
+    /// graph behind an assistant's UUID stays unknown, and rules that need it fail closed.
+    pub lookups: Option<super::LookupsConfig>,
 }
 
 /// A system whose API the gate can read.

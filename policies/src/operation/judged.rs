@@ -26,8 +26,14 @@ pub(super) fn on(does: Does, names: &Names, facts: Facts) -> Judged {
         tool: None,
         stream_modes: Vec::new(),
     };
-    // An assistant's UUID hides its graph.
-    let facts = Facts { graph_known: operation.graph.is_some() || operation.assistant.is_none(), ..facts };
+    // Ids of assistants and crons hide the graph.
+    let hidden = operation.assistant.is_some() || operation.cron.is_some();
+    let facts = Facts {
+        graph_known: operation.graph.is_some() || !hidden,
+        // Here a graph's name can only have come from where an assistant is named.
+        graph_presumed: operation.graph.is_some(),
+        ..facts
+    };
     (operation, facts)
 }
 

@@ -1,5 +1,4 @@
 //! What a request does, in LangGraph's own words: method, path, query and body → [`Operation`]s.
-
 //!
 //! [`Reader`] reads as the server does and refuses what two readers could take differently; what is forwarded
 //! is [`Normalised`], the spelling that was judged. It leaves to [`crate::access`] whether an operation is allowed.
@@ -11,6 +10,8 @@ mod head;
 mod ids;
 mod json;
 mod judged;
+mod lookup;
+mod lookup_cache;
 mod reader;
 mod refused;
 mod request;
@@ -23,9 +24,11 @@ use serde::{Deserialize, Serialize};
 
 pub use config::{Config, System};
 pub use head::Head;
+pub use lookup::{Found, Lookups, LookupsConfig, Question, Subject};
+pub use lookup_cache::{Epoch, LookupCache};
 pub use reader::Reader;
 pub use refused::Refused;
-pub use request::{BodyUse, Facts, Normalised, Request};
+pub use request::{BodyUse, Facts, Knowledge, Normalised, Request, Stamping};
 
 pub(crate) use table::kinds;
 

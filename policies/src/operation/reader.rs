@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::doors::Doors;
 use super::head::{self, Head};
 use super::table::{self, Does};
-use super::{BodyUse, Class, Config, Normalised, Refused, Request, json, shapes};
+use super::{BodyUse, Class, Config, Lookups, Normalised, Refused, Request, Stamping, json, shapes};
 use crate::policy::{At, Problems};
 use crate::reason::Reason;
 
@@ -14,6 +14,7 @@ use crate::reason::Reason;
 pub struct Reader {
     doors: Doors,
     public: BTreeSet<String>,
+    lookups: Option<Lookups>,
 }
 
 impl Reader {
@@ -36,8 +37,18 @@ impl Reader {
                 );
             }
         }
-        (problems.iter().count() == known)
-            .then(|| Self { doors, public: config.public.iter().cloned().collect() })
+        let lookups =
+            config.lookups.as_ref().map(|lookups| Lookups::compile(lookups, &at.member("lookups"), problems));
+        (problems.iter().count() == known).then(|| Self {
+            doors,
+            public: config.public.iter().cloned().collect(),
+            lookups,
+        })
+    }
+
+    /// Where LangGraph is asked what only it knows, if the policy says so.
+    pub fn lookups(&self) -> Option<&Lookups> {
+        self.lookups.as_ref()
     }
 
     /// Reads what method, raw `:path` (with its query) and header pairs say.
@@ -73,6 +84,7 @@ impl Reader {
             if let (None, Some(graph)) = (&operation.graph, graph) {
                 operation.graph = Some(graph.to_owned());
                 facts.graph_known = true;
+                facts.graph_presumed = true;
             }
         }
         if judged.is_empty() {
@@ -81,24 +93,19 @@ impl Reader {
         if judged.len() > 2 * shapes::OPERATIONS_LIMIT {
             return Err(Refused::new(Reason::BodyTooLarge, "batch holds more than 100 operations"));
         }
+        let by_command = judged.first().and_then(|(_, facts)| facts.method.as_deref());
+        let stamping = Stamping::of(head.shape, by_command);
         let (operations, facts): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
-        let mut unresolved: Vec<String> = operations
-            .iter()
-            .filter(|operation| operation.graph.is_none())
-            .filter_map(|operation| operation.assistant.clone())
-            .collect();
-        unresolved.sort();
-        unresolved.dedup();
         Ok(Request {
             operations,
             facts,
             body,
+            stamping,
             normalised: Normalised {
                 method: head.method.clone(),
                 path: head.target.spelled(),
                 query: head.target.query.clone(),
             },
-            unresolved,
         })
     }
 }
@@ -148,7 +155,7 @@ mod tests {
         let id = super::super::ids::of_graph("support_agent").to_uppercase();
         let request = read(&id).unwrap();
         assert_eq!(request.operations[0].graph.as_deref(), Some("support_agent"));
-        assert!(request.facts[0].graph_known && request.unresolved.is_empty());
+        assert!(request.facts[0].graph_known && request.unresolved().is_empty());
         let other = read("2a6e0f1a-9a1b-5c2d-8e3f-0123456789ab").unwrap();
         assert!(!other.facts[0].graph_known);
         assert_eq!(read("billing").map(|_| ()).unwrap_err().reason, Reason::OperationUnknown);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::doors::Doors;
 use super::fields::{self, Effects, object, only, present, strings};
-use super::head::Head;
+use super::head::{Head, Names};
 use super::judged::{Judged, known_graph, on, with_effects};
 use super::table::{Shape, also};
 use super::{Facts, Refused, ids, rpc};
@@ -24,7 +24,8 @@ pub(super) fn read(head: &Head, body: Option<&Value>, doors: &Doors) -> Result<V
     let thread = names.thread.as_deref();
     match head.shape {
         Shape::Closed => Err(Refused::new(Reason::OperationUnknown, "route is not known")),
-        Shape::Bodiless | Shape::Plain => Ok(plain()),
+        Shape::Bodiless | Shape::Plain | Shape::ThreadSearch | Shape::ThreadUpdate => Ok(plain()),
+        Shape::ThreadPrune => thread_prune(head, members(body)?),
         Shape::AssistantCreate => {
             let body = members(body)?;
             let mut effects = fields::read(&without(body, "assistant_id"), None, doors)?;
@@ -40,6 +41,7 @@ pub(super) fn read(head: &Head, body: Option<&Value>, doors: &Doors) -> Result<V
             for (operation, facts) in &mut judged {
                 operation.graph = Some(graph.clone());
                 facts.graph_known = true;
+                facts.graph_presumed = false;
             }
             Ok(judged)
         }
@@ -48,10 +50,12 @@ pub(super) fn read(head: &Head, body: Option<&Value>, doors: &Doors) -> Result<V
             let mut judged = with(fields::read(&without(body, "assistant_id"), None, doors)?)?;
             // The assistant's graph changes: both the one that it had and the one that it gets are concerned.
             if let Some(graph) = graph_id(body, doors)? {
+                stays_itself(names, &graph)?;
                 let mut moved = judged.clone();
                 for (operation, facts) in &mut moved {
                     operation.graph = Some(graph.clone());
                     facts.graph_known = true;
+                    facts.graph_presumed = false;
                 }
                 judged.append(&mut moved);
             }
@@ -142,16 +146,17 @@ pub(super) fn read(head: &Head, body: Option<&Value>, doors: &Doors) -> Result<V
             only(body, &[fields::RUN, fields::CRON])?;
             let mut effects = match head.shape {
                 Shape::CronCreate => run(body, thread, doors)?,
+                // The server passes it over: a cron keeps its assistant, whatever the body says.
+                _ if body.contains_key("assistant_id") => {
+                    return Err(Refused::new(
+                        Reason::FieldRefused,
+                        "a cron cannot be given another assistant",
+                    ));
+                }
                 _ => fields::read(body, thread, doors)?,
             };
             effects.facts.deferred = true;
-            let named = effects.assistant.is_some();
-            let mut judged = with(effects)?;
-            for (_, facts) in &mut judged {
-                // A cron's id hides the graph that it runs.
-                facts.graph_known &= named;
-            }
-            Ok(judged)
+            with(effects)
         }
         Shape::CronSearch => {
             let mut effects = Effects::default();
@@ -183,6 +188,23 @@ pub(super) fn read(head: &Head, body: Option<&Value>, doors: &Doors) -> Result<V
     }
 }
 
+/// Refuses to give the assistant that LangGraph made of a graph another graph: whoever runs a graph by name runs that
+/// assistant. Its id is a UUID of version 5, and no other assistant gets such an id by itself.
+fn stays_itself(names: &Names, graph: &str) -> Result<(), Refused> {
+    let stays = match (&names.graph, &names.assistant) {
+        (Some(of), _) => of == graph,
+        (None, Some(id)) => id.as_bytes().get(14) != Some(&b'5') || ids::of_graph(graph) == *id,
+        (None, None) => true,
+    };
+    if stays {
+        return Ok(());
+    }
+    Err(Refused::new(
+        Reason::FieldRefused,
+        "the assistant that LangGraph made of a graph cannot be given another",
+    ))
+}
+
 /// `POST /threads`: history may come with it, and an existing thread may be what is returned.
 fn thread_create(head: &Head, body: Option<&Value>, doors: &Doors) -> Result<Vec<Judged>, Refused> {
     let body = members(body)?;
@@ -200,6 +222,19 @@ fn thread_create(head: &Head, body: Option<&Value>, doors: &Doors) -> Result<Vec
         names.thread = Some(fields::uuid(thread, "thread_id")?);
     }
     with_effects(head.does, &names, effects, doors)
+}
+
+/// `thread_ids: […]`: as many deletions as threads are named.
+fn thread_prune(head: &Head, body: &Map<String, Value>) -> Result<Vec<Judged>, Refused> {
+    let threads = present(body, "thread_ids")
+        .and_then(Value::as_array)
+        .ok_or_else(|| Refused::new(Reason::BodyMalformed, "thread_ids is not an array"))?;
+    let mut judged = Vec::new();
+    for thread in bounded(threads)? {
+        let names = Names { thread: Some(fields::uuid(thread, "thread_ids")?), ..Names::default() };
+        judged.extend(head.does.iter().map(|&does| on(does, &names, Facts::default())));
+    }
+    Ok(judged)
 }
 
 /// `supersteps: [{updates: [{values, command, as_node}]}]`.

@@ -47,6 +47,12 @@ pub(super) enum Shape {
     AssistantSearch,
     /// `POST /threads`.
     ThreadCreate,
+    /// `POST /threads/search` and `count`.
+    ThreadSearch,
+    /// `PATCH /threads/{thread}`.
+    ThreadUpdate,
+    /// `POST /threads/prune`: an array of threads.
+    ThreadPrune,
     /// `POST /threads/{thread}/state`.
     StateWrite,
     /// `POST /threads/{thread}/state/checkpoint`.
@@ -143,10 +149,10 @@ pub(super) static ROUTES: &[Route] = &[
     route(DELETE, &["/assistants/{assistant}"], &[does("assistants", "delete", Admin)], Shape::AssistantDelete),
     // threads
     route(POST, &["/threads"], &[does("threads", "create", Write)], Shape::ThreadCreate),
-    route(POST, &["/threads/search", "/threads/count"], &[does("threads", "search", Read)], Shape::Plain),
-    route(POST, &["/threads/prune"], &[does("threads", "delete", Admin)], Shape::Plain),
+    route(POST, &["/threads/search", "/threads/count"], &[does("threads", "search", Read)], Shape::ThreadSearch),
+    route(POST, &["/threads/prune"], &[does("threads", "delete", Admin)], Shape::ThreadPrune),
     route(GET, &["/threads/{thread}", "/threads/{thread}/storage", "/threads/{thread}/stream"], &[does("threads", "read", Read)], Shape::Bodiless),
-    route(PATCH, &["/threads/{thread}"], &[does("threads", "update", Write)], Shape::Plain),
+    route(PATCH, &["/threads/{thread}"], &[does("threads", "update", Write)], Shape::ThreadUpdate),
     route(DELETE, &["/threads/{thread}"], &[does("threads", "delete", Admin)], Shape::Bodiless),
     route(POST, &["/threads/{thread}/copy"], &[does("threads", "create", Write), does("threads", "read", Read)], Shape::Plain),
     route(GET, &["/threads/{thread}/state", "/threads/{thread}/state/{checkpoint}"], &[does("threads", "read", Read)], Shape::Bodiless),

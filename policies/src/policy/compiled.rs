@@ -161,6 +161,13 @@ fn compile(
             "write approvals: { cluster: …, token: { env: GRAPHWARDEN_TOKEN } }",
         );
     }
+    if rules.ownership().is_some() && document.operations.lookups.is_none() {
+        problems.add_with_hint(
+            &root.member("operations").member("lookups"),
+            "whose things are whose has to be asked of LangGraph, and no cluster for that is named",
+            "write operations: { lookups: { cluster: langgraph } }",
+        );
+    }
     let evidence_off = document.evidence.as_ref().is_some_and(|config| config.off);
     if document.digest_key.is_none() && (!evidence_off || document.approvals.is_some()) {
         problems.add_with_hint(
