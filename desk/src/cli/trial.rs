@@ -1,6 +1,6 @@
 //! Trying a request out against a policy, as the gate would judge it: shared by `explain` and `test`.
 
-use graphwarden_policies::access::{Decision, Effect};
+use graphwarden_policies::access::{Decision, Effect, Obligations};
 use graphwarden_policies::operation::{Facts, Operation, Request};
 use graphwarden_policies::policy::{Mode, Policy};
 use graphwarden_policies::reason::Reason;
@@ -98,7 +98,9 @@ pub(super) fn judge(
         Err(error) => return refused(error.reason, error.detail),
     };
     let (decision, each) = match &identity {
-        _ if head.public => (Decision { effect: Effect::Allow, rule: None }, Vec::new()),
+        _ if head.public => {
+            (Decision { effect: Effect::Allow, rule: None, obligations: Obligations::default() }, Vec::new())
+        }
         Some(identity) => {
             let call = policy.rules.call(source, &raw.headers);
             let decision = policy.rules.decide(identity, &request, &call, now);

@@ -1,6 +1,8 @@
 //! What a state works with while it handles one event, and the moves that several states share: refuse, forward,
 //! fail. This is the one place that turns a reason into an outcome.
 
+use std::rc::Rc;
+
 use graphwarden_policies::identity::Identity;
 use graphwarden_policies::policy::Mode;
 use graphwarden_policies::reason::Reason;
@@ -89,6 +91,10 @@ impl Cx<'_, '_> {
             return self.refuse_unexpected();
         }
         self.effects.push(Effect::EditRequest(edits));
+        if let Some(body) = &outgoing.body {
+            self.effects.push(Effect::ReplaceRequestBody(Rc::clone(body)));
+        }
+        self.forget_lookups();
         let observed = self.dossier.decision.as_ref().filter(|decision| decision.observed);
         let metric = match observed.and_then(|decision| decision.reason.as_deref()) {
             Some(code) => Metric::Request { decision: "would_deny", reason: code_of(code) },
@@ -144,6 +150,14 @@ impl Cx<'_, '_> {
         }
     }
 
+    /// Where this exchange may change what LangGraph answers, what it answered before no longer counts. Said when the
+    /// change goes out, when its answer comes, and at the end: whichever is later than the change makes it known.
+    pub(super) fn forget_lookups(&mut self) {
+        if self.dossier.changes_lookups {
+            self.effects.push(Effect::ForgetLookups);
+        }
+    }
+
     /// Sets room aside for this exchange's lines. False where there is none and there has to be.
     pub(super) fn reserve(&mut self) -> bool {
         let observes = self.observes();
@@ -177,6 +191,10 @@ fn code_of(code: &str) -> &'static str {
 pub(super) struct Outgoing {
     edits: Vec<Edit>,
     method: Method,
+    /// Instead of the body that the request came with.
+    body: Option<Rc<Vec<u8>>>,
+    /// Whether the request says how long its body is.
+    has_length: bool,
     /// The `x-request-id` that the request came with, where it came with one alone.
     request_id: Option<Vec<u8>>,
 }
@@ -223,7 +241,17 @@ impl Outgoing {
         }
         let mut ids = values(pairs, b"x-request-id");
         let request_id = ids.next().filter(|_| ids.next().is_none()).map(<[u8]>::to_vec);
-        Self { edits, method, request_id }
+        let has_length = values(pairs, b"content-length").next().is_some();
+        Self { edits, method, body: None, has_length, request_id }
+    }
+
+    /// Another body goes upstream, and its length with it.
+    pub(super) fn replace_body(&mut self, body: &[u8]) {
+        if self.has_length {
+            let length = body.len().to_string().into_bytes();
+            self.edits.push(Edit::Set("content-length".to_owned(), length));
+        }
+        self.body = Some(Rc::new(body.to_vec()));
     }
 
     fn has_request_id(&self, id: &str) -> bool {

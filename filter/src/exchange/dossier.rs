@@ -8,6 +8,7 @@ use graphwarden_policies::evidence::{
     ResponseRecord, SourceRecord,
 };
 use graphwarden_policies::identity::Identity;
+use graphwarden_policies::masking::Masking;
 use graphwarden_policies::policy::Policy;
 use graphwarden_policies::reason::Reason;
 
@@ -39,6 +40,10 @@ pub(super) struct Dossier {
     pub(super) status: u16,
     pub(super) masked: BTreeMap<String, u64>,
     pub(super) sent: Sent,
+    /// What masks the response; `None` before the ruling.
+    pub(super) masking: Option<Masking>,
+    /// The request may change what LangGraph answers to lookups.
+    pub(super) changes_lookups: bool,
     /// Where the response streams: what of it is written while it does.
     pub(super) recording: Option<Box<Recording>>,
     /// Whether its admission was written.
@@ -79,6 +84,8 @@ impl Dossier {
             status: 0,
             masked: BTreeMap::new(),
             sent: Sent::default(),
+            masking: None,
+            changes_lookups: false,
             recording: None,
             admitted: false,
         }
@@ -100,6 +107,12 @@ impl Dossier {
             body: None,
             body_truncated: false,
         });
+    }
+
+    /// What the ruling asks of the rest of the exchange.
+    pub(super) fn oblige(&mut self, masking: Masking, changes_lookups: bool) {
+        self.masking = Some(masking);
+        self.changes_lookups = changes_lookups;
     }
 
     pub(super) fn allowed(&mut self, rule: Option<String>) {

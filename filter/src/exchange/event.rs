@@ -131,6 +131,12 @@ pub enum Effect {
     },
     /// Ask the issuer whether the token is active and report with [`Event::CallReply`].
     Introspect(IntrospectionRequest),
+    /// Ask LangGraph about something and report with [`Event::CallReply`].
+    LookUp(Inquiry),
+    /// Replace the whole body of the request, which is held; its length in the headers is edited apart from this.
+    ReplaceRequestBody(Rc<Vec<u8>>),
+    /// Something goes through that may change what LangGraph answers: forget the answers, in every worker.
+    ForgetLookups,
     /// Tell the approval service that nobody waits any more. No report is expected.
     WithdrawApproval {
         /// The approval's id.
@@ -140,6 +146,26 @@ pub enum Effect {
     Publish(Vec<(&'static str, String)>),
     /// Count something.
     Count(Metric, u64),
+}
+
+/// A question to LangGraph.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Inquiry {
+    /// The Envoy cluster.
+    pub cluster: String,
+    /// All headers, pseudo-headers first.
+    pub headers: Vec<(String, String)>,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// Written by hand: headers hold the upstream's key.
+impl std::fmt::Debug for Inquiry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inquiry").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
 }
 
 /// An answer in the upstream's place.

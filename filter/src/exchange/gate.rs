@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use graphwarden_policies::evidence::Record;
 use graphwarden_policies::identity::{KeyRing, Missing, NativeVerifier, TokenCache};
+use graphwarden_policies::operation::LookupCache;
 use graphwarden_policies::policy::Policy;
 
 /// A moment, in microseconds since the Unix epoch.
@@ -67,6 +68,8 @@ pub struct Gate<'a> {
     pub keys: &'a mut dyn Keys,
     /// Tokens verified before.
     pub tokens: &'a mut TokenCache,
+    /// What LangGraph was asked a short while ago.
+    pub lookups: &'a mut LookupCache,
     /// The host's signature check.
     pub native: &'a dyn NativeVerifier,
     /// The queue of evidence; `None` where the policy turns evidence off.

@@ -18,6 +18,7 @@
 //! | `AwaitingKeys` | body, trailers → stays; keys → as `Opening`, or stays; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `AwaitingIntrospection` | body, trailers → stays; reply → as `Opening`; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `AwaitingBody` | body, trailers → stays until whole, then the verdict; tick → `Refused` at the end of the wait; response → `Replacing` |
+//! | `AwaitingLookup` | reply → stays, asks again, or the verdict; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `AwaitingApproval` | reply → `AwaitingEvidence`, `Forwarded`, `Refused` or stays; tick → stays, asks again, or `Refused`; response → `Replacing` |
 //! | `AwaitingEvidence` | durable → `Forwarded`; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `Forwarded` | body, trailers of a request that is not read → stays; response → `Masking`, `Passing`, `Finished`, `Replacing` or `Refused` |
@@ -42,14 +43,16 @@ mod states;
 mod tests;
 
 pub use approval::open_approval;
-pub use event::{Author, CallReply, Departure, Edit, Effect, Event, Flow, Metric, Pairs, Reaction, Reply};
+pub use event::{
+    Author, CallReply, Departure, Edit, Effect, Event, Flow, Inquiry, Metric, Pairs, Reaction, Reply,
+};
 pub use gate::{BodySight, Gate, Keys, Ledger, Moment};
 
 use context::Cx;
 use dossier::Dossier;
 use states::{
-    AwaitingApproval, AwaitingBody, AwaitingEvidence, AwaitingIntrospection, AwaitingKeys, Cut, Finished,
-    Forwarded, Masking, Opening, Passing, Refused, Replacing,
+    AwaitingApproval, AwaitingBody, AwaitingEvidence, AwaitingIntrospection, AwaitingKeys, AwaitingLookup,
+    Cut, Finished, Forwarded, Masking, Opening, Passing, Refused, Replacing,
 };
 
 /// One HTTP request and its response.
@@ -66,6 +69,7 @@ enum State {
     AwaitingKeys(AwaitingKeys),
     AwaitingIntrospection(AwaitingIntrospection),
     AwaitingBody(AwaitingBody),
+    AwaitingLookup(AwaitingLookup),
     AwaitingApproval(AwaitingApproval),
     AwaitingEvidence(AwaitingEvidence),
     Forwarded(Forwarded),
@@ -86,6 +90,7 @@ impl State {
             Self::AwaitingKeys(_) => "AwaitingKeys",
             Self::AwaitingIntrospection(_) => "AwaitingIntrospection",
             Self::AwaitingBody(_) => "AwaitingBody",
+            Self::AwaitingLookup(_) => "AwaitingLookup",
             Self::AwaitingApproval(_) => "AwaitingApproval",
             Self::AwaitingEvidence(_) => "AwaitingEvidence",
             Self::Forwarded(_) => "Forwarded",
@@ -149,6 +154,7 @@ impl Exchange {
             State::AwaitingKeys(state) => state.handle(event, &mut cx),
             State::AwaitingIntrospection(state) => state.handle(event, &mut cx),
             State::AwaitingBody(state) => state.handle(event, &mut cx),
+            State::AwaitingLookup(state) => state.handle(event, &mut cx),
             State::AwaitingApproval(state) => state.handle(event, &mut cx),
             State::AwaitingEvidence(state) => state.handle(event, &mut cx),
             State::Forwarded(state) => state.handle(event, &mut cx),
@@ -169,6 +175,7 @@ impl Exchange {
             State::AwaitingKeys(state) => Wait { on: WaitOn::Keys, until: Some(state.until) },
             State::AwaitingIntrospection(state) => Wait { on: WaitOn::Call, until: Some(state.until) },
             State::AwaitingBody(state) => Wait { on: WaitOn::Stream, until: state.deadline(self.body_wait) },
+            State::AwaitingLookup(state) => Wait { on: WaitOn::Call, until: Some(state.until) },
             State::AwaitingApproval(state) => Wait { on: WaitOn::Call, until: Some(state.deadline()) },
             State::AwaitingEvidence(state) => {
                 Wait { on: WaitOn::Evidence(state.seq), until: Some(state.until) }

@@ -111,6 +111,12 @@ impl Shared {
     fn step(&self, stream: &Stream, event: Event) -> Option<Reaction> {
         let mut exchange = stream.exchange.try_borrow_mut().ok()?;
         let mut core = self.core.try_borrow_mut().ok()?;
+        // Another worker may have let a change through.
+        if core.looks_up()
+            && let Some(epoch) = wire::lookup_epoch()
+        {
+            core.forget_lookups(epoch);
+        }
         let now = wire::now();
         let reaction = exchange.handle(event, &mut core.gate(&stream.policy, &HostVerifier, now));
         core.set_wait(stream.id, exchange.wait());
@@ -144,6 +150,18 @@ impl Shared {
                 let serial = stream.next_serial();
                 self.with_core(|core| core.introspect(stream.id, serial, request))
             }
+            Effect::LookUp(inquiry) => {
+                let serial = stream.next_serial();
+                self.with_core(|core| core.look_up(stream.id, serial, inquiry))
+            }
+            // All that has come of the body is in the buffer: it was held.
+            Effect::ReplaceRequestBody(bytes) => wire::replace_request_body(stream.read.get(), &bytes),
+            Effect::ForgetLookups => self.with_core(|core| {
+                if core.looks_up() {
+                    let next = wire::next_lookup_epoch(core.lookup_epoch());
+                    core.forget_lookups(next);
+                }
+            }),
             Effect::WithdrawApproval { id } => self.with_core(|core| {
                 let exchange = stream.exchange.try_borrow().map(|exchange| exchange.id().to_owned());
                 core.withdraw(&exchange.unwrap_or_default(), &id);

@@ -46,6 +46,35 @@ pub(super) fn drop_request_body(size: usize) {
     }
 }
 
+/// Replaces the `size` bytes of the request's body, all of which the host holds.
+pub(super) fn replace_request_body(size: usize, with: &[u8]) -> bool {
+    hostcalls::set_buffer(BufferType::HttpRequestBody, 0, size, with).is_ok()
+}
+
+/// Where the workers tell each other that LangGraph's answers may have changed: a number that only grows.
+const LOOKUP_EPOCH: &str = "graphwarden.lookup_epoch";
+
+/// The number, where there is one.
+pub(super) fn lookup_epoch() -> Option<u64> {
+    let (bytes, _) = hostcalls::get_shared_data(LOOKUP_EPOCH).ok()?;
+    Some(u64::from_le_bytes(bytes?.try_into().ok()?))
+}
+
+/// Makes the number larger and returns it. `own` is the last that this worker saw.
+pub(super) fn next_lookup_epoch(own: u64) -> u64 {
+    let mut next = own.wrapping_add(1);
+    // Whoever comes in between has made it larger too; a few tries are enough for all workers.
+    for _ in 0..16 {
+        let (bytes, cas) = hostcalls::get_shared_data(LOOKUP_EPOCH).unwrap_or((None, None));
+        let known = bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
+        next = known.max(own).wrapping_add(1);
+        if hostcalls::set_shared_data(LOOKUP_EPOCH, Some(&next.to_le_bytes()), cas).is_ok() {
+            break;
+        }
+    }
+    next
+}
+
 /// Replaces the `size` bytes of the response's piece.
 pub(super) fn replace_piece(size: usize, with: &[u8]) -> bool {
     hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, with).is_ok()

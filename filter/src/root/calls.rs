@@ -51,6 +51,13 @@ pub enum Purpose {
         /// Which of its questions.
         serial: u32,
     },
+    /// An exchange's question to LangGraph.
+    Lookup {
+        /// The host's id of the stream.
+        stream: u32,
+        /// Which of its questions.
+        serial: u32,
+    },
     /// An approval that nobody waits for any more.
     Withdrawal,
 }

@@ -16,15 +16,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, TokenCache};
+use graphwarden_policies::operation::{Epoch, LookupCache};
 use graphwarden_policies::policy::{Environment, Policy, Problems};
 
-use crate::exchange::{BodySight, CallReply, Gate, Ledger, Moment, Wait};
+use crate::exchange::{BodySight, CallReply, Gate, Inquiry, Ledger, Moment, Wait};
 use evidence::{Delivered, Queue, Urgency};
 use keys::{KeyKeeper, Progress};
 use waits::Waits;
 
 /// How many verified tokens are remembered. At about 2 KiB each that is some 20 MiB at the most.
 const TOKENS: usize = 10_000;
+/// How many answers of LangGraph's are remembered. At up to 1 KiB each that is 10 MiB at the most.
+const LOOKUPS: usize = 10_000;
 
 /// What the exchanges of one configuration share.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub struct Core {
     policy: Rc<Policy>,
     keys: KeyKeeper,
     tokens: TokenCache,
+    lookups: LookupCache,
     queue: Option<Queue>,
     sight: BodySight,
     waits: Waits,
@@ -91,6 +95,7 @@ impl Core {
         Ok(Self {
             keys: KeyKeeper::new(&policy.authenticator, seed | 1),
             tokens: TokenCache::new(TOKENS),
+            lookups: LookupCache::new(LOOKUPS),
             queue,
             sight: BodySight::Unknown,
             waits: Waits::default(),
@@ -115,6 +120,7 @@ impl Core {
             policy,
             keys: &mut self.keys,
             tokens: &mut self.tokens,
+            lookups: &mut self.lookups,
             native,
             ledger: self.queue.as_mut().map(|queue| queue as &mut dyn Ledger),
             sight: &mut self.sight,
@@ -152,6 +158,32 @@ impl Core {
             body: request.body,
             timeout: request.timeout,
         });
+    }
+
+    /// Queues a question to LangGraph.
+    pub fn look_up(&mut self, stream: u32, serial: u32, inquiry: Inquiry) {
+        self.outbox.push(Call {
+            purpose: Purpose::Lookup { stream, serial },
+            cluster: inquiry.cluster,
+            headers: inquiry.headers,
+            body: inquiry.body,
+            timeout: inquiry.timeout,
+        });
+    }
+
+    /// Whether LangGraph is ever asked.
+    pub fn looks_up(&self) -> bool {
+        self.policy.operations.lookups().is_some()
+    }
+
+    /// In which epoch the answers that are remembered were given.
+    pub fn lookup_epoch(&self) -> Epoch {
+        self.lookups.epoch()
+    }
+
+    /// Forgets LangGraph's answers, unless they were given in this epoch.
+    pub fn forget_lookups(&mut self, epoch: Epoch) {
+        self.lookups.advance(epoch);
     }
 
     /// Queues the withdrawal of an approval. `id` is one that the approval service gave, safe in a path.
@@ -204,9 +236,9 @@ impl Core {
                     Delivered::Failed(what) => (Vec::new(), Some(Note::EvidenceFailed(what))),
                 }
             }
-            Purpose::Approval { stream, serial, .. } | Purpose::Introspection { stream, serial } => {
-                (vec![Wake::Call { stream, serial, reply }], None)
-            }
+            Purpose::Approval { stream, serial, .. }
+            | Purpose::Introspection { stream, serial }
+            | Purpose::Lookup { stream, serial } => (vec![Wake::Call { stream, serial, reply }], None),
             Purpose::Withdrawal => (Vec::new(), None),
         }
     }

@@ -11,16 +11,18 @@
 //!     - name: production writes need a manager
 //!       operations: ["class:write"]
 //!       then: { approval: { approvers: ["role:manager"], quorum: 1, hold: 60s, valid: 10m, expires: 1h } }
+//!       obligations: { before: true, mask: { keys: [salary], detectors: [phone] } }
 //! ```
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
+use crate::masking;
 use crate::policy::Span;
 
 /// The section `access`. An absent section denies everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What happens where no rule matches.
@@ -41,7 +43,7 @@ pub enum Otherwise {
 }
 
 /// One rule.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// What the rule is called, in the record and to the caller; each name once.
@@ -53,6 +55,33 @@ pub struct RuleConfig {
     pub when: Option<String>,
     /// What follows.
     pub then: Then,
+    /// What else holds for an exchange that the rule lets through.
+    #[serde(default)]
+    pub obligations: Option<ObligationsConfig>,
+}
+
+/// What else holds for an exchange.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObligationsConfig {
+    /// Its record is durable before it is forwarded, whatever its class.
+    pub before: bool,
+    /// What is masked in it besides, for everyone.
+    pub mask: Option<MaskConfig>,
+}
+
+/// What is masked besides, in the words of the section `masking`. No exemption reaches it.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaskConfig {
+    /// Built-in detectors.
+    pub detectors: Vec<masking::DetectorConfig>,
+    /// Values by path.
+    pub fields: Vec<masking::FieldConfig>,
+    /// Member names.
+    pub keys: Vec<masking::KeyConfig>,
+    /// Detectors of the policy's own.
+    pub custom: Vec<masking::CustomConfig>,
 }
 
 /// What follows where a rule matches: `allow`, `deny`, `{deny: "message"}` or `{approval: {…}}`.

@@ -17,13 +17,14 @@ mod selection;
 mod stamp;
 mod vocabulary;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::reason::Reason;
 
 pub use call::Call;
 pub use condition::Condition;
-pub use config::{ApprovalConfig, Config, Otherwise, RuleConfig, Then};
+pub use config::{ApprovalConfig, Config, MaskConfig, ObligationsConfig, Otherwise, RuleConfig, Then};
 pub use ownership::{Owned, Ownership, OwnershipConfig};
 pub use rules::Rules;
 
@@ -34,6 +35,17 @@ pub struct Decision {
     pub effect: Effect,
     /// The name of the rule that decided; `None` where the default did.
     pub rule: Option<String>,
+    /// What else the rules that let the request's operations through ask for.
+    pub obligations: Obligations,
+}
+
+/// What else holds for an exchange.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obligations {
+    /// Its record has to be durable before it is forwarded.
+    pub before: bool,
+    /// The rules, by their places in the policy, whose extra masking holds.
+    pub masks: BTreeSet<usize>,
 }
 
 /// The outcome of a decision.

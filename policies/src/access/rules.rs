@@ -8,7 +8,7 @@ use super::config::{ApprovalConfig, Config, RuleConfig, Then};
 use super::scope::Judged;
 use super::selection::{Selection, universe};
 use super::vocabulary::RULE_NAMES;
-use super::{ApprovalDemand, Call, Decision, Effect, Ownership};
+use super::{ApprovalDemand, Call, Decision, Effect, Obligations, Ownership};
 use crate::identity::Identity;
 use crate::operation::{Facts, Operation, Request};
 use crate::policy::{At, Problems, Span};
@@ -36,6 +36,11 @@ struct Rule {
     selection: Selection,
     when: Option<Condition>,
     effect: Effect,
+    /// Its place in the policy.
+    place: usize,
+    /// Its obligations.
+    before: bool,
+    masks: bool,
 }
 
 /// What one operation came to, before several are joined.
@@ -52,6 +57,31 @@ impl Outcome<'_> {
             Self::Allow(_) => 0,
             Self::Approval(..) => 1,
             Self::Deny(_) => 2,
+        }
+    }
+
+    fn oblige(&self, obligations: &mut Obligations) {
+        if let Self::Allow(rule) | Self::Approval(rule, _) = self {
+            obligations.before |= rule.before;
+            obligations.masks.extend(rule.masks.then_some(rule.place));
+        }
+    }
+
+    fn decision(&self, obligations: Obligations) -> Decision {
+        match self {
+            Self::Allow(rule) | Self::Approval(rule, _) => {
+                Decision { effect: rule.effect.clone(), rule: Some(rule.name.clone()), obligations }
+            }
+            Self::Deny(Some(rule)) => Decision {
+                effect: rule.effect.clone(),
+                rule: Some(rule.name.clone()),
+                obligations: Obligations::default(),
+            },
+            Self::Deny(None) => Decision {
+                effect: Effect::Deny { reason: Reason::AccessDenied, message: None },
+                rule: None,
+                obligations: Obligations::default(),
+            },
         }
     }
 }
@@ -82,7 +112,7 @@ impl Rules {
                 problems
                     .add(&at.member("name"), format!("the name `{}` is taken by an earlier rule", rule.name));
             }
-            compiled.extend(Rule::compile(rule, &at, problems).map(|rule| (at, rule)));
+            compiled.extend(Rule::compile(rule, index, &at, problems).map(|rule| (at, rule)));
         }
         report_dead(&compiled, problems);
         if problems.iter().count() != known {
@@ -130,39 +160,32 @@ impl Rules {
 
     /// Decides about a request. `now` is in seconds since the Unix epoch.
     ///
-    /// Every operation has to be decided; the strictest outcome counts. Two operations that need different
-    /// approvals are refused, because one approval cannot stand for both.
+    /// Every operation has to be decided; the strictest outcome counts, and the obligations of all of them hold. Two
+    /// operations that need different approvals are refused, because one approval cannot stand for both.
     pub fn decide(&self, identity: &Identity, request: &Request, call: &Call, now: u64) -> Decision {
         let mut joined: Option<Outcome<'_>> = None;
+        let mut obligations = Obligations::default();
         for (operation, facts) in request.judged() {
             let outcome = self.judge(identity, Judged { request, operation, facts, call, now });
+            outcome.oblige(&mut obligations);
             joined = Some(match (joined, outcome) {
                 (Some(Outcome::Approval(one, demand)), Outcome::Approval(two, other))
                     if one.name != two.name && demand != other =>
                 {
+                    let message =
+                        "the operations of this request need different approvals: send them one by one"
+                            .to_owned();
                     return Decision {
-                        effect: Effect::Deny {
-                            reason: Reason::AccessDenied,
-                            message: Some(
-                                "the operations of this request need different approvals: send them one by one"
-                                    .to_owned(),
-                            ),
-                        },
+                        effect: Effect::Deny { reason: Reason::AccessDenied, message: Some(message) },
                         rule: Some(one.name.clone()),
+                        obligations: Obligations::default(),
                     };
                 }
                 (Some(earlier), later) if earlier.strictness() >= later.strictness() => earlier,
                 (_, later) => later,
             });
         }
-        match joined {
-            Some(Outcome::Allow(rule) | Outcome::Approval(rule, _) | Outcome::Deny(Some(rule))) => {
-                Decision { effect: rule.effect.clone(), rule: Some(rule.name.clone()) }
-            }
-            Some(Outcome::Deny(None)) | None => {
-                Decision { effect: Effect::Deny { reason: Reason::AccessDenied, message: None }, rule: None }
-            }
-        }
+        joined.unwrap_or(Outcome::Deny(None)).decision(obligations)
     }
 
     /// The first rule that matches decides about one operation. A condition that fails could have been true or
@@ -202,7 +225,7 @@ impl Rules {
         for (index, later) in self.rules.iter().enumerate() {
             let earlier = self.rules.iter().take(index).find(|earlier| {
                 let meets = |kind| earlier.selection.covers_kind(kind) && later.selection.covers_kind(kind);
-                earlier.always() && earlier.effect != later.effect && universe.iter().any(meets)
+                earlier.always() && earlier.differs(later) && universe.iter().any(meets)
             });
             shadows.extend(earlier.map(|earlier| (earlier.name.as_str(), later.name.as_str())));
         }
@@ -211,22 +234,18 @@ impl Rules {
 
     /// Each operation's decision on its own, in order, for explanations.
     pub fn explain(&self, identity: &Identity, request: &Request, call: &Call, now: u64) -> Vec<Decision> {
-        let alone = |(operation, facts): (&Operation, &Facts)| match self
-            .judge(identity, Judged { request, operation, facts, call, now })
-        {
-            Outcome::Allow(rule) | Outcome::Approval(rule, _) | Outcome::Deny(Some(rule)) => {
-                Decision { effect: rule.effect.clone(), rule: Some(rule.name.clone()) }
-            }
-            Outcome::Deny(None) => {
-                Decision { effect: Effect::Deny { reason: Reason::AccessDenied, message: None }, rule: None }
-            }
+        let alone = |(operation, facts): (&Operation, &Facts)| {
+            let outcome = self.judge(identity, Judged { request, operation, facts, call, now });
+            let mut obligations = Obligations::default();
+            outcome.oblige(&mut obligations);
+            outcome.decision(obligations)
         };
         request.judged().map(alone).collect()
     }
 }
 
 impl Rule {
-    fn compile(config: &RuleConfig, at: &At, problems: &mut Problems) -> Option<Self> {
+    fn compile(config: &RuleConfig, place: usize, at: &At, problems: &mut Problems) -> Option<Self> {
         let selection = Selection::compile(&config.operations, &at.member("operations"), problems);
         let at_when = at.member("when");
         let when = match &config.when {
@@ -245,7 +264,24 @@ impl Rule {
                 demand(approval, &at.member("then").member("approval"), problems).map(Effect::Approval)
             }
         };
-        Some(Self { name: config.name.clone(), selection: selection?, when: when?, effect: effect? })
+        let obligations = config.obligations.clone().unwrap_or_default();
+        if matches!(config.then, Then::Deny(_)) && config.obligations.is_some() {
+            problems.add(&at.member("obligations"), "what is denied has no exchange to oblige");
+        }
+        Some(Self {
+            name: config.name.clone(),
+            selection: selection?,
+            when: when?,
+            effect: effect?,
+            place,
+            before: obligations.before,
+            masks: obligations.mask.is_some(),
+        })
+    }
+
+    /// Whether it makes a difference which of the two decides.
+    fn differs(&self, other: &Self) -> bool {
+        self.effect != other.effect || self.before != other.before || self.masks || other.masks
     }
 
     /// Whether it fires whenever its operations are asked for.

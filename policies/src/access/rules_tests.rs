@@ -216,12 +216,20 @@ fn the_first_rule_that_matches_decides_and_none_means_no() {
     );
     assert_eq!(
         decide(&rules, &run("support_agent")),
-        Decision { effect: Effect::Allow, rule: Some("runs".to_owned()) }
+        Decision {
+            effect: Effect::Allow,
+            rule: Some("runs".to_owned()),
+            obligations: Obligations::default()
+        }
     );
     let search = decide(&rules, &request("POST", "/threads/search", "{}"));
     assert_eq!(
         search,
-        Decision { effect: Effect::Deny { reason: Reason::AccessDenied, message: None }, rule: None }
+        Decision {
+            effect: Effect::Deny { reason: Reason::AccessDenied, message: None },
+            rule: None,
+            obligations: Obligations::default()
+        }
     );
     assert!(is_denied(&decide(&Rules::default(), &run("support_agent"))));
 }

@@ -232,6 +232,11 @@ impl Found {
         }
     }
 
+    /// Whether there is such a thing.
+    pub fn is_there(&self) -> bool {
+        matches!(self, Self::Thing { .. })
+    }
+
     /// Whether this is the assistant that LangGraph made of its graph, which belongs to nobody. Only its id tells:
     /// metadata is whatever its maker wrote.
     pub fn is_of_the_deployment(&self) -> bool {

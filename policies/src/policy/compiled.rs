@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cors::Cors;
 use super::document::{self, Document, EvidenceConfig, LimitsConfig, Mode, ServiceConfig};
 use super::problem::{At, Problems};
+use super::stricter::Stricter;
 use super::values::{Environment, Secret, Size, Span};
 use crate::evidence::{DigestKey, sha256_hex};
 use crate::operation::Class;
@@ -36,6 +37,7 @@ pub struct Policy {
     pub mode: Mode,
     /// Bounds on what a request may cost.
     pub limits: Limits,
+    stricter: Stricter,
     digest: String,
 }
 
@@ -122,6 +124,11 @@ impl Policy {
         }
     }
 
+    /// What masks an exchange for which rules asked for this.
+    pub fn masking_under(&self, obligations: &access::Obligations) -> &masking::Masking {
+        self.stricter.under(obligations).unwrap_or(&self.masking)
+    }
+
     /// The document's digest: SHA-256 over its canonical form, lower-case hexadecimal. The same document has
     /// the same digest in whatever order Envoy hands it over; secrets are not part of it.
     pub fn digest(&self) -> &str {
@@ -143,6 +150,16 @@ fn compile(
     let rules = access::Rules::compile(&document.access, &root.member("access"), problems);
     let masking =
         masking::Masking::compile(&document.masking, &root.member("masking"), environment, problems);
+    let stricter = match &masking {
+        Some(_) => Stricter::compile(
+            &document.access,
+            &document.masking,
+            &root.member("access"),
+            environment,
+            problems,
+        ),
+        None => None,
+    };
     let approvals = document.approvals.as_ref().and_then(|config| {
         service(config, "/v1/approvals", &root.member("approvals"), environment, problems)
     });
@@ -188,6 +205,7 @@ fn compile(
         cors,
         mode: document.mode,
         limits,
+        stricter: stricter?,
         digest: sha256_hex(canonical.as_bytes()),
     })
 }

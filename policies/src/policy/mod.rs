@@ -7,6 +7,7 @@ mod compiled;
 mod cors;
 mod document;
 mod problem;
+mod stricter;
 mod values;
 
 pub use compiled::{EvidenceService, Limits, Policy, Service};

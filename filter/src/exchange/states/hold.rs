@@ -298,7 +298,8 @@ fn question(
     let line = &subject.request.normalised;
     let digest = cx.dossier.request.as_ref().and_then(|request| request.digest.as_deref())?;
     // Approvers are not the caller: what the caller alone may see stays masked for them.
-    let preview = policy.masking.plan(None).preview(subject.body, PREVIEW);
+    let masking = cx.dossier.masking.as_ref().unwrap_or(&policy.masking);
+    let preview = masking.plan(None).preview(subject.body, PREVIEW);
     let question = Question {
         exchange: &cx.dossier.exchange,
         requester: subject.identity.into(),

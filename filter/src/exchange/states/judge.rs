@@ -7,6 +7,7 @@ use std::time::Duration;
 use graphwarden_policies::access::Effect as Ruling;
 use graphwarden_policies::evidence::OperationRecord;
 use graphwarden_policies::identity::{Identity, Introspection, Origin, Refused};
+use graphwarden_policies::masking::Masking;
 use graphwarden_policies::operation::{self, Class};
 use graphwarden_policies::reason::Reason;
 
@@ -17,6 +18,7 @@ use super::super::gate::Moment;
 use super::super::inbound::{Body, Inbound};
 use super::super::refusal::Refusal;
 use super::hold::{AwaitingApproval, AwaitingEvidence};
+use super::lookup::{self, Trial};
 use super::request::{AwaitingBody, AwaitingIntrospection, AwaitingKeys, ReadHead};
 use super::response::RequestSide;
 
@@ -32,7 +34,8 @@ pub(in super::super) struct Judged {
     pub(in super::super) outgoing: Outgoing,
     pub(in super::super) identity: Option<Arc<Identity>>,
     pub(in super::super) side: RequestSide,
-    pub(in super::super) class: Class,
+    /// Its record has to be durable before it goes upstream.
+    pub(in super::super) before: bool,
 }
 
 /// The headers are clean: what kind of request is it?
@@ -169,32 +172,74 @@ pub(super) fn whole(
         }
         Body::Whole(body) => {
             inbound.body = Body::Whole(Vec::new());
-            verdict(&inbound, &head, &body, identity, cx)
+            verdict(inbound, &head, body, identity, cx)
         }
     }
 }
 
-/// Everything is there: what does the request do, and may it?
+/// Everything is there: what does the request do?
 fn verdict(
-    inbound: &Inbound,
+    inbound: Inbound,
     head: &operation::Head,
-    body: &[u8],
+    body: Vec<u8>,
     identity: Arc<Identity>,
     cx: &mut Cx<'_, '_>,
 ) -> State {
-    let request = match cx.gate.policy.operations.read(head, body) {
+    let request = match cx.gate.policy.operations.read(head, &body) {
         Ok(request) => request,
         Err(refused) => {
-            let judged = judged(inbound, None, Some(identity), cx);
+            let judged = judged(&inbound, None, Some(identity), cx);
             return deny(judged, None, &Refusal::with_detail(refused.reason, refused.detail), cx);
         }
     };
     note(&request, cx);
-    note_body(&request, body, cx);
+    match Trial::new(inbound, request, body, identity, cx) {
+        (trial, None) => lookup::look_up(trial, cx),
+        (trial, Some(refused)) => fails(trial, &Refusal::with_detail(refused.reason, refused.detail), cx),
+    }
+}
+
+/// Refuses what was read and cannot be ruled on.
+pub(super) fn fails(trial: Trial, refusal: &Refusal, cx: &mut Cx<'_, '_>) -> State {
+    note_body(&trial.request, &trial.body, &cx.gate.policy.masking, cx);
+    let judged = judged(&trial.inbound, Some(&trial.request), Some(trial.identity), cx);
+    deny(judged, None, refusal, cx)
+}
+
+/// Everything is known: may they?
+pub(super) fn rule(trial: Trial, cx: &mut Cx<'_, '_>) -> State {
+    let Trial { inbound, request, body, identity, owner, known, .. } = trial;
+    let policy = cx.gate.policy;
+    if !known.is_empty() {
+        note(&request, cx);
+    }
     let source = cx.dossier.source.address.as_deref().map_or("", without_port);
-    let call = cx.gate.policy.rules.call(source, &inbound.pairs);
-    let decision = cx.gate.policy.rules.decide(&identity, &request, &call, cx.gate.now.seconds());
-    let judged = judged(inbound, Some(&request), Some(Arc::clone(&identity)), cx);
+    let call = policy.rules.call(source, &inbound.pairs);
+    let decision = policy.rules.decide(&identity, &request, &call, cx.gate.now.seconds());
+    let masking = policy.masking_under(&decision.obligations);
+    let mut judged = judged(&inbound, Some(&request), Some(Arc::clone(&identity)), cx);
+    judged.before |= decision.obligations.before;
+    let owned = match (&decision.effect, policy.rules.ownership(), &owner) {
+        (Ruling::Allow | Ruling::Approval(_), Some(ownership), Some(owner)) => {
+            ownership.admits(owner, &request, &known).and_then(|()| ownership.stamped(owner, &request, &body))
+        }
+        _ => Ok(None),
+    };
+    let (body, refused) = match owned {
+        // Where the gate only observes, it changes nothing.
+        Ok(Some(stamped)) if !cx.observes() => {
+            judged.outgoing.replace_body(&stamped);
+            (stamped, None)
+        }
+        Ok(_) => (body, None),
+        Err(refused) => (body, Some(refused)),
+    };
+    // The digest and the record are of what is forwarded.
+    note_body(&request, &body, masking, cx);
+    if let Some(refused) = refused {
+        return deny(judged, decision.rule, &Refusal::with_detail(refused.reason, refused.detail), cx);
+    }
+    cx.dossier.oblige(masking.clone(), request.changes_subjects());
     match decision.effect {
         Ruling::Allow => admit(judged, decision.rule, cx),
         Ruling::Deny { reason, message } => {
@@ -208,7 +253,7 @@ fn verdict(
             deny(judged, decision.rule, &Refusal::new(Reason::ApprovalPending), cx)
         }
         Ruling::Approval(demand) => {
-            let subject = super::hold::Subject { request: &request, body, identity: &identity };
+            let subject = super::hold::Subject { request: &request, body: &body, identity: &identity };
             AwaitingApproval::ask_first(judged, demand, decision.rule, &subject, inbound.patience, cx)
         }
     }
@@ -231,7 +276,9 @@ fn judged(
         ),
         identity,
         side: RequestSide::of(&inbound.body),
-        class: request.map_or(Class::Admin, operation::Request::class),
+        before: cx.gate.policy.evidence.as_ref().is_some_and(|evidence| {
+            evidence.before.contains(&request.map_or(Class::Admin, operation::Request::class))
+        }),
     }
 }
 
@@ -251,8 +298,7 @@ fn deny(judged: Judged, rule: Option<String>, refusal: &Refusal, cx: &mut Cx<'_,
 pub(in super::super) fn admit(judged: Judged, rule: Option<String>, cx: &mut Cx<'_, '_>) -> State {
     cx.dossier.allowed(rule);
     let policy = cx.gate.policy;
-    let before = policy.evidence.as_ref().is_some_and(|evidence| evidence.before.contains(&judged.class));
-    if !before || cx.observes() {
+    if !judged.before || policy.evidence.is_none() || cx.observes() {
         return cx.forward(&judged.outgoing, judged.identity.as_deref(), judged.side);
     }
     let admission = cx.dossier.admission(policy, cx.gate.now);
@@ -278,7 +324,7 @@ fn note(request: &operation::Request, cx: &mut Cx<'_, '_>) {
 }
 
 /// The keyed digest of the whole request, and what of its masked body the record keeps.
-fn note_body(request: &operation::Request, body: &[u8], cx: &mut Cx<'_, '_>) {
+fn note_body(request: &operation::Request, body: &[u8], masking: &Masking, cx: &mut Cx<'_, '_>) {
     let policy = cx.gate.policy;
     let Some(record) = &mut cx.dossier.request else { return };
     record.digest = policy.digest_key.as_ref().map(|key| {
@@ -290,7 +336,7 @@ fn note_body(request: &operation::Request, body: &[u8], cx: &mut Cx<'_, '_>) {
     record.bytes = Some(body.len() as u64);
     let limit = policy.evidence.as_ref().map_or(0, |evidence| evidence.body_limit);
     if limit > 0 {
-        let preview = policy.masking.plan(None).preview(body, limit);
+        let preview = masking.plan(None).preview(body, limit);
         record.body = Some(preview.text);
         record.body_truncated = preview.truncated;
     }

@@ -95,11 +95,13 @@ impl Forwarded {
             return answer_instead(&Refusal::new(Reason::UpgradeRefused), cx);
         }
         note_run(pairs, cx);
+        cx.forget_lookups();
         if end_of_stream {
             cx.go_on();
             return State::Finished(Finished);
         }
         let policy = cx.gate.policy;
+        let masking = cx.dossier.masking.clone().unwrap_or_else(|| policy.masking.clone());
         let kind = first(pairs, b"content-type");
         let media = Media::of_response(self.method == Method::Head, status, kind, combined_encoding(pairs));
         match media {
@@ -107,7 +109,7 @@ impl Forwarded {
                 cx.go_on();
                 State::Passing(Passing)
             }
-            Media::Unmaskable(why) if policy.masking.unmaskable_passes() || cx.observes() => {
+            Media::Unmaskable(why) if masking.unmaskable_passes() || cx.observes() => {
                 cx.count(Metric::PassedUnmasked(why));
                 cx.go_on();
                 State::Passing(Passing)
@@ -127,7 +129,7 @@ impl Forwarded {
                         cx.dossier.sent.keep(limit);
                     }
                 }
-                let masker = policy.masking.plan(cx.dossier.identity.as_deref()).open(media);
+                let masker = masking.plan(cx.dossier.identity.as_deref()).open(media);
                 cx.go_on();
                 State::Masking(Masking { masker })
             }
@@ -437,6 +439,7 @@ impl From<Departure> for End {
 /// Writes the outcome line and gives back what room was set aside for it.
 pub(super) fn record(end: End, cx: &mut Cx<'_, '_>) {
     cx.write_segment();
+    cx.forget_lookups();
     let outcome = cx.dossier.outcome(cx.gate.policy, end, cx.gate.now);
     if cx.gate.policy.evidence.as_ref().is_some_and(|evidence| evidence.filter_state) {
         cx.effects.push(Effect::Publish(published(&outcome)));

@@ -3,6 +3,7 @@
 //! `response` if it is about what comes back, in `record` if it is about what is written down.
 
 mod hold;
+mod lookup;
 mod record;
 mod request;
 mod response;

@@ -71,6 +71,11 @@ pub(super) fn standard(key: &Ed25519KeyPair) -> Value {
     })
 }
 
+/// LangGraph is asked what only it knows.
+pub(super) fn asking(document: &mut Value) {
+    document["operations"]["lookups"] = json!({ "cluster": "langgraph", "cache": "5s" });
+}
+
 pub(super) fn jwks(key: &Ed25519KeyPair) -> Value {
     let x = URL_SAFE_NO_PAD.encode(key.public_key().to_bytes());
     json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": x }] })

@@ -1,13 +1,14 @@
 //! Every state meets every event, expected or not.
 
 use super::super::*;
-use super::rig::{ASKS, REMOTE, Rig, THREAD, bare};
+use super::rig::{ASKS, REMOTE, Rig, THREAD, asking, bare};
 
-const STATES: [&str; 14] = [
+const STATES: [&str; 15] = [
     "Opening",
     "AwaitingKeys",
     "AwaitingIntrospection",
     "AwaitingBody",
+    "AwaitingLookup",
     "AwaitingApproval",
     "AwaitingEvidence",
     "Forwarded",
@@ -21,11 +22,12 @@ const STATES: [&str; 14] = [
 ];
 
 /// Before these, nothing has been forwarded.
-const HOLDING: [&str; 6] = [
+const HOLDING: [&str; 7] = [
     "Opening",
     "AwaitingKeys",
     "AwaitingIntrospection",
     "AwaitingBody",
+    "AwaitingLookup",
     "AwaitingApproval",
     "AwaitingEvidence",
 ];
@@ -64,6 +66,10 @@ fn in_state(state: &str) -> Rig {
         "AwaitingBody" => {
             let pairs = rig.request("POST", "/threads/search", &[]);
             rig.headers(pairs, false);
+        }
+        "AwaitingLookup" => {
+            rig = Rig::with(asking);
+            rig.run("support");
         }
         "AwaitingApproval" => {
             rig.run("billing");
@@ -149,6 +155,7 @@ fn expected(state: &str) -> [&'static str; 11] {
         "AwaitingKeys" => [R, "=", "=", "=", R, R, P, R, R, "=", X],
         "AwaitingIntrospection" => [R, "=", "=", "=", R, R, P, R, R, "=", X],
         "AwaitingBody" => [R, "=", "Forwarded", "=", R, R, P, R, R, "=", X],
+        "AwaitingLookup" => [R, R, R, "=", R, R, P, R, R, "=", X],
         "AwaitingApproval" => [R, R, R, "=", "=", R, P, R, R, "=", X],
         "AwaitingEvidence" => [R, R, R, "=", R, "Forwarded", P, R, R, "=", X],
         "Forwarded" => [C, C, C, "=", C, C, "Masking", C, C, "=", X],
