@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Seek};
 
 use anyhow::{Context, bail, ensure};
+use digest_io::IoWrapper;
 use graphwarden_policies::evidence::{Link, ZERO_HASH, sha256_hex};
 use sha2::{Digest, Sha256};
 use tlog_tiles::{Checkpoint, Hash, record_hash};
@@ -102,10 +103,10 @@ fn check_manifest<F: Read + Seek>(zip: &mut ZipArchive<F>, key: &PublicKey) -> a
             continue;
         }
         let Some((hash, length)) = expected.get(&name) else { bail!("{name} was added") };
-        let mut hasher = Sha256::new();
+        let mut hasher = IoWrapper(Sha256::new());
         let read = std::io::copy(&mut (&mut file).take(length + 1), &mut hasher)
             .with_context(|| format!("{name} was changed"))?;
-        ensure!(read == *length && hex(&hasher.finalize()) == *hash, "{name} was changed");
+        ensure!(read == *length && hex(&hasher.0.finalize()) == *hash, "{name} was changed");
     }
     match expected.keys().find(|name| !found.contains(*name)) {
         Some(name) => bail!("{name} is missing"),

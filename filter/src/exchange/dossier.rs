@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use graphwarden_policies::evidence::{
     Approval, DecisionRecord, EffectRecord, End, Kind, OperationRecord, Record, RequestRecord,
-    ResponseRecord, SourceRecord,
+    ResponseRecord, SourceRecord, hex,
 };
 use graphwarden_policies::identity::Identity;
 use graphwarden_policies::masking::Masking;
@@ -244,14 +244,4 @@ fn cut(bytes: &[u8], limit: usize) -> String {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

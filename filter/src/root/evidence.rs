@@ -124,15 +124,19 @@ impl Queue {
             return None;
         }
         self.last = now;
-        let mut body = Vec::new();
         let mut count = 0;
+        let mut size: usize = 0;
         for line in self.lines.iter().take(self.batch_lines) {
-            if count > 0 && body.len().saturating_add(line.bytes.len()) >= BATCH_BYTES {
+            if count > 0 && size.saturating_add(line.bytes.len()) >= BATCH_BYTES {
                 break;
             }
+            size = size.saturating_add(line.bytes.len()).saturating_add(1);
+            count += 1;
+        }
+        let mut body = Vec::with_capacity(size);
+        for line in self.lines.iter().take(count) {
             body.extend_from_slice(&line.bytes);
             body.push(b'\n');
-            count += 1;
         }
         self.delivery = Delivery::UnderWay;
         let service = &self.service.service;

@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::digest::sha256_hex;
+use super::escape::write_string;
 use super::record::{Record, VERSION};
 
 /// The `prev` of a chain's first line: there is none before it.
 pub const ZERO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// How long a line without a body usually is.
+const USUAL_LENGTH: usize = 1_536;
 
 /// The head of a chain that is being written.
 #[derive(Debug)]
@@ -98,12 +102,29 @@ impl Chain {
     /// gap.
     pub fn seal(&mut self, record: &Record) -> Result<Line, serde_json::Error> {
         let sealed = Sealed { v: VERSION, chain: &self.id, seq: self.seq, prev: &self.prev, record };
-        let bytes = serde_json::to_vec(&sealed)?;
+        let body = record.response.as_ref().and_then(|response| response.body.as_deref());
+        let mut bytes = Vec::with_capacity(body.map_or(0, |body| body.len() + body.len() / 4) + USUAL_LENGTH);
+        serde_json::to_writer(&mut bytes, &sealed)?;
+        if let Some(body) = body {
+            append_body(&mut bytes, body)?;
+        }
         let line = Line { seq: self.seq, bytes };
         self.prev = sha256_hex(&line.bytes);
         self.seq = self.seq.saturating_add(1);
         Ok(line)
     }
+}
+
+/// Writes the response's body behind everything else: into the line's last object, which is the response.
+fn append_body(line: &mut Vec<u8>, body: &str) -> Result<(), serde_json::Error> {
+    if !line.ends_with(b"}}") {
+        return Err(serde::ser::Error::custom("the response is not the last member of a record"));
+    }
+    line.truncate(line.len().saturating_sub(2));
+    line.extend_from_slice(b",\"body\":");
+    write_string(body, line);
+    line.extend_from_slice(b"}}");
+    Ok(())
 }
 
 impl Link {
@@ -153,7 +174,9 @@ impl Succession {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Kind;
+    use std::collections::BTreeMap;
+
+    use super::super::record::{End, Kind, ResponseRecord};
     use super::*;
 
     fn lines(count: usize) -> Vec<Vec<u8>> {
@@ -186,6 +209,28 @@ mod tests {
             "{line}"
         );
         assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn a_body_is_the_last_member_and_reads_back_as_it_was() {
+        let body = "{\"a\":\"\\\\\n\u{1F600}\u{7}\"}";
+        let mut record = Record::new(Kind::Outcome, "x", "gate", 0);
+        record.response = Some(ResponseRecord {
+            status: 200,
+            masked: BTreeMap::new(),
+            bytes: 9,
+            body: Some(body.to_owned()),
+            segments: None,
+            body_truncated: false,
+            body_sha256: None,
+            duration_us: 1,
+            end: End::Complete,
+        });
+        let line = Chain::new("c1".to_owned()).seal(&record).unwrap();
+        let text = std::str::from_utf8(&line.bytes).unwrap();
+        assert!(text.contains(r#""end":"complete","body":"{"#), "{text}");
+        let read: Record = serde_json::from_slice(&line.bytes).unwrap();
+        assert_eq!(read, record);
     }
 
     #[test]

@@ -5,17 +5,24 @@
 
 use std::fmt;
 
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
 
 /// SHA-256 in lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    base16ct::lower::encode_string(bytes)
+}
+
 /// The key of the gateway's digests. Its `Debug` shows nothing of it.
+///
+/// Holds the hash's state behind the key, so that the key is hashed once and not for every digest.
 #[derive(Clone)]
-pub struct DigestKey(Vec<u8>);
+pub struct DigestKey(Hmac<Sha256>);
 
 impl DigestKey {
     /// The fewest bytes that a key may have: as many as the digest has (RFC 2104, section 3).
@@ -23,14 +30,14 @@ impl DigestKey {
 
     /// Takes `secret` as the key, or `None` where it is shorter than [`Self::SHORTEST`].
     pub fn new(secret: &[u8]) -> Option<Self> {
-        (secret.len() >= Self::SHORTEST).then(|| Self(secret.to_vec()))
+        // HMAC takes keys of any length; were that to change, there would be no key rather than a weak one.
+        if secret.len() < Self::SHORTEST { None } else { Hmac::new_from_slice(secret).ok().map(Self) }
     }
 
     /// HMAC-SHA-256 over `parts`, in lower-case hexadecimal. Each part goes in behind its length, so that
     /// no two lists of parts share a digest.
     pub fn digest(&self, parts: &[&[u8]]) -> String {
-        // HMAC takes keys of any length; were that to change, an empty digest would match nothing.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
+        let mut mac = self.0.clone();
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -43,16 +50,6 @@ impl fmt::Debug for DigestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DigestKey(…)")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -274,8 +274,9 @@ pub struct ResponseRecord {
     pub masked: BTreeMap<String, u64>,
     /// How many bytes of body the caller was sent.
     pub bytes: u64,
-    /// The masked body, cut at the policy's limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The masked body, cut at the policy's limit. The last member of its line, and written by
+    /// [`Chain::seal`](super::Chain::seal) alone.
+    #[serde(default, skip_serializing)]
     pub body: Option<String>,
     /// How many segments the body was written in, where it streamed; `body` is absent then.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -201,6 +201,10 @@ fn tell(identity: &Identity, headers: &mut Vec<(String, Vec<u8>)>) {
 }
 
 fn encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@:/+=".contains(&byte);
+    if text.bytes().all(plain) {
+        return text.to_owned();
+    }
     let encoded = utf8_percent_encode(text, PLAIN).to_string();
     // White space at an end of a header is no part of it (RFC 9110 section 5.5).
     let inner = encoded.trim_matches(' ');

@@ -327,7 +327,9 @@ fn note(request: &operation::Request, cx: &mut Cx<'_, '_>) {
 fn note_body(request: &operation::Request, body: &[u8], masking: &Masking, cx: &mut Cx<'_, '_>) {
     let policy = cx.gate.policy;
     let Some(record) = &mut cx.dossier.request else { return };
-    record.digest = policy.digest_key.as_ref().map(|key| {
+    // Nobody else asks for it: approvals and evidence are told of the request by it.
+    let is_told = policy.evidence.is_some() || policy.approvals.is_some();
+    record.digest = policy.digest_key.as_ref().filter(|_| is_told).map(|key| {
         key.digest(&[request.normalised.method.as_bytes(), request.normalised.path.as_bytes(), body])
     });
     if body.is_empty() {

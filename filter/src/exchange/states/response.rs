@@ -440,6 +440,9 @@ impl From<Departure> for End {
 pub(super) fn record(end: End, cx: &mut Cx<'_, '_>) {
     cx.write_segment();
     cx.forget_lookups();
+    if cx.gate.policy.evidence.is_none() {
+        return;
+    }
     let outcome = cx.dossier.outcome(cx.gate.policy, end, cx.gate.now);
     if cx.gate.policy.evidence.as_ref().is_some_and(|evidence| evidence.filter_state) {
         cx.effects.push(Effect::Publish(published(&outcome)));

@@ -1,6 +1,6 @@
 //! What takes the place of a value that was found: compiled actions and their rendering.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::masking::config::ActionConfig;

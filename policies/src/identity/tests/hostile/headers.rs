@@ -1,7 +1,7 @@
 //! Every member of the JOSE header, malformed and abused in turn.
 
 use Reason::{KeysUnavailable, TokenAlgorithm, TokenClaims, TokenKeyUnknown, TokenMalformed, TokenSignature};
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 

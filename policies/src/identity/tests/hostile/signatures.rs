@@ -60,6 +60,8 @@ fn rsa_with_prefix(prefix: &[u8], suffix: &[u8]) -> Vec<u8> {
 fn pss_with_salt(length: usize) -> Vec<u8> {
     use superboring::reexports::rsa::pss::SigningKey;
     use superboring::reexports::rsa::signature::{RandomizedSigner as _, SignatureEncoding as _};
+    // The hash of the same generation as its signer.
+    use superboring::reexports::rsa::sha2::Sha256;
     let key = RsaPrivateKey::from_pkcs8_der(&KEYS.rsa_der).expect("the forge's key");
     resigned("PS256", |_, message| {
         let signer = SigningKey::<Sha256>::new_with_salt_len(key, length);
