@@ -1,7 +1,8 @@
 """LangGraph's side of `upstream.identity: assertion`: it believes the gate's signature, and nothing else.
 
-Name it in langgraph.json, `"auth": {"path": "./langgraph_auth.py:auth"}`, and set
-GRAPHWARDEN_ASSERTION_PUBLIC_KEY to the public key in PEM. It needs PyJWT and cryptography.
+Name it in langgraph.json, `"auth": {"path": "./langgraph_auth.py:auth"}`. For EdDSA set
+GRAPHWARDEN_ASSERTION_PUBLIC_KEY to the public key in PEM, for HS256 GRAPHWARDEN_ASSERTION_SECRET to the
+secret that the gate has too. It needs PyJWT and cryptography.
 """
 
 import os
@@ -9,7 +10,11 @@ import os
 import jwt
 from langgraph_sdk import Auth
 
-PUBLIC_KEY = os.environ["GRAPHWARDEN_ASSERTION_PUBLIC_KEY"]
+# One algorithm, named here and not by the assertion (RFC 8725 section 3.1).
+if "GRAPHWARDEN_ASSERTION_PUBLIC_KEY" in os.environ:
+    ALGORITHM, KEY = "EdDSA", os.environ["GRAPHWARDEN_ASSERTION_PUBLIC_KEY"]
+else:
+    ALGORITHM, KEY = "HS256", os.environ["GRAPHWARDEN_ASSERTION_SECRET"]
 
 auth = Auth()
 
@@ -22,8 +27,8 @@ async def authenticate(headers: dict[bytes, bytes]) -> Auth.types.MinimalUserDic
     try:
         claims = jwt.decode(
             assertion,
-            PUBLIC_KEY,
-            algorithms=["EdDSA"],
+            KEY,
+            algorithms=[ALGORITHM],
             audience="langgraph",
             issuer="graphwarden",
             options={"require": ["exp", "iat", "sub"]},

@@ -3,6 +3,9 @@
 //
 //   node oidc-provider.mjs PORT
 //
+// Its introspection and revocation endpoints (RFC 7662, RFC 7009) know opaque tokens alone. So each JWT names in `ref` an
+// opaque token that was issued with it, and a JWT that comes to one of these endpoints is looked up as that token.
+//
 // POST /test/rotate makes a new signing key; the one before it stays published, the one before that goes.
 // POST /test/down/SECONDS refuses connections for so long.
 import { generateKeyPairSync, randomUUID } from "node:crypto";
@@ -44,9 +47,17 @@ function provider(keys) {
       },
     ],
     findAccount: (_, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
-    extraTokenClaims: (_, token) => (token.accountId ? people[token.accountId] : { roles: ["batch"] }),
+    extraTokenClaims: async ({ oidc }, token) => {
+      // Only tokens for LangGraph are JWTs; the twin is none, and gets here too.
+      if (!token.resourceServer) return undefined;
+      const twin = new oidc.provider.ClientCredentials({ client: oidc.client, scope: "runs" });
+      const claims = token.accountId ? people[token.accountId] : { roles: ["batch"] };
+      return { ...claims, ref: await twin.save() };
+    },
     features: {
       clientCredentials: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
       devInteractions: { enabled: true },
       resourceIndicators: {
         enabled: true,
@@ -78,10 +89,21 @@ const server = createServer((request, response) => {
       server.closeAllConnections();
       setTimeout(listen, Number(down[1]) * 1000);
     });
+  } else if (request.method === "POST" && /^\/token\/(introspection|revocation)$/.test(request.url)) {
+    lookUp(request).then(() => handle(request, response));
   } else {
     handle(request, response);
   }
 });
+
+async function lookUp(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  // What has been read already the provider takes from `body`.
+  request.body = Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString()));
+  const [, claims, signature] = request.body.token?.split(".") ?? [];
+  if (signature) request.body.token = JSON.parse(Buffer.from(claims, "base64url").toString()).ref;
+}
 
 function listen() {
   server.listen(port, "127.0.0.1", () => console.log(`${issuer} issues tokens for ${resource}`));

@@ -275,7 +275,7 @@ impl Authenticator {
 
     /// Whether this request header must not go upstream: credentials wherever a client may put them,
     /// `x-auth-scheme`, the gate's own `x-graphwarden-*`, what the policy sets by itself, and every `x-*` that the
-    /// policy does not let through, because LangGraph hands those to graphs as configuration. Where a
+    /// policy does not let through, because LangGraph may hand those to graphs as configuration. Where a
     /// cookie is a token source that is the whole Cookie header; [`Self::cookies_to_keep`] gives the rest
     /// of it to put back.
     pub fn strip(&self, name: &[u8]) -> bool {

@@ -1,8 +1,9 @@
 //! Which of a caller's own `x-*` headers may go upstream: those that trace a request, and those that Envoy manages.
 //!
-//! LangGraph copies every `x-*` header into `config.configurable`, where a graph reads what it takes for the word of
-//! whoever deployed it: `configurable["x-user-id"]` would be whatever the caller likes. So all of them stop here but
-//! the ones that say nothing about who calls, and those that the policy lets through (`upstream.pass`).
+//! LangGraph copies headers into `config.configurable` where its `http.configurable_headers` says so, and `x-*` is what
+//! people write there. A graph takes what it reads from there for the word of whoever deployed it, so that
+//! `configurable["x-user-id"]` would be whatever the caller likes. So all of them stop here but the ones that say
+//! nothing about who calls, and those that the policy lets through (`upstream.pass`).
 
 use super::source::{self, same_name};
 use crate::policy::{At, Problems};

@@ -6,6 +6,7 @@
 //! itself where there are two; load and upstream share the other. Processor time per request is
 //! Envoy's own, read from the kernel, and the steadiest figure on a busy machine.
 
+mod identity;
 mod load;
 mod upstream;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use graphwarden_stand::{
-    Ask, Envoy, EnvoySetup, Filter, Issuer, Part, Person, Site, claims_for, free_port, standard_policy,
+    Ask, Envoy, EnvoySetup, Filter, Issuer, Part, Person, Port, Site, claims_for, free_port, standard_policy,
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
@@ -60,6 +61,8 @@ enum Role {
         /// Port on 127.0.0.1
         port: u16,
     },
+    /// Measures what it costs to know who calls, beside Envoy's jwt_authn
+    Identity(identity::Arguments),
 }
 
 /// One Envoy and what was measured on it.
@@ -80,24 +83,38 @@ fn main() -> Result<()> {
     }
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    compare(&arguments, &site, &runtime).with_context(|| format!("logs: {}", site.folder().display()))?;
+    let (port, _answering) = answering(&site, &runtime)?;
+    let compared = match arguments.command {
+        Some(Role::Identity(arguments)) => identity::compare(arguments, &site, &runtime, port.number()),
+        Some(Role::Upstream { .. }) | None => compare(&arguments, &site, &runtime, port.number()),
+    };
+    compared.with_context(|| format!("logs: {}", site.folder().display()))?;
     site.passed();
     Ok(())
 }
 
-fn compare(arguments: &Arguments, site: &Site, runtime: &tokio::runtime::Runtime) -> Result<()> {
-    let issuer = runtime.block_on(Issuer::start())?;
-    let token = issuer.sign_rs256(&claims_for(Person::Analyst, issuer.url(), issuer.audience()))?;
-    let request = Ask::get("/threads/01a20302-2b19-7586-827f-8a80cbc7f389").bearer(&token).bytes();
-
+/// What stands behind every proxy, once it answers.
+fn answering(site: &Site, runtime: &tokio::runtime::Runtime) -> Result<(Port, Part)> {
     let port = free_port()?;
     let mut program = Command::new(std::env::current_exe().context("own path")?);
     program.args(["upstream", &port.number().to_string()]);
     pin(Core::Load);
-    let mut answering = Part::start("upstream", site.folder(), &program)?;
+    let mut part = Part::start("upstream", site.folder(), &program)?;
     runtime.block_on(
-        answering.ready(Duration::from_secs(10), async || Ask::get("/").send(port.number()).await.is_ok()),
+        part.ready(Duration::from_secs(10), async || Ask::get("/").send(port.number()).await.is_ok()),
     )?;
+    Ok((port, part))
+}
+
+fn compare(
+    arguments: &Arguments,
+    site: &Site,
+    runtime: &tokio::runtime::Runtime,
+    upstream: u16,
+) -> Result<()> {
+    let issuer = runtime.block_on(Issuer::start())?;
+    let token = issuer.sign_rs256(&claims_for(Person::Analyst, issuer.url(), issuer.audience()))?;
+    let request = Ask::get("/threads/01a20302-2b19-7586-827f-8a80cbc7f389").bearer(&token).bytes();
 
     let mut variants = Vec::new();
     for (name, filter, parts) in shapes(site, arguments.breakdown)? {
@@ -111,7 +128,7 @@ fn compare(arguments: &Arguments, site: &Site, runtime: &tokio::runtime::Runtime
         if !parts.masking {
             policy["masking"] = json!({"fields": [], "detectors": [], "unmaskable": "pass"});
         }
-        let mut setup = EnvoySetup::new(policy, port.number(), port.number(), issuer.port());
+        let mut setup = EnvoySetup::new(policy, upstream, upstream, issuer.port());
         setup.filter = filter;
         pin(Core::Proxy);
         let envoy = runtime.block_on(Envoy::start_on(

@@ -196,6 +196,7 @@ fn langgraph_learns_who_calls_and_never_sees_a_token() {
         let setup = LangGraphSetup {
             auth: Some(site.tools().root().join("tests/e2e/python/probe.py")),
             environment: vec![("PROBE_JOURNAL".to_owned(), journal.display().to_string())],
+            ..LangGraphSetup::default()
         };
         let langgraph = LangGraph::start(site, &setup).await?;
         let gate = Gate::before(site, langgraph.port()).await?;

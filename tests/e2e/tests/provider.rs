@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use graphwarden_stand::{
-    Ask, Envoy, EnvoySetup, Issuer, OidcProvider, Reply, Site, Upstream, free_port, run, standard_policy,
+    Ask, Envoy, EnvoySetup, Issuer, MACHINE_SECRET, OidcProvider, Reply, Site, Upstream, free_port, run,
+    standard_policy,
 };
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
@@ -235,5 +236,53 @@ fn the_check_of_envoys_own_filter_is_trusted_and_no_header_is() {
         ensure!(forged.json()?["reason"] == "token_missing", "{}", forged.text());
         ensure!(upstream.seen().len() == 1, "a forged request went upstream");
         Ok(())
+    });
+}
+
+#[test]
+fn a_token_that_the_provider_ended_is_refused_and_so_is_every_token_that_it_cannot_be_asked_about() {
+    run("provider-introspection", async |site: &Site| {
+        let provider = OidcProvider::start(site).await?;
+        let upstream = Upstream::start(|_| Reply::json(200, &json!({"thread_id": THREAD}))).await?;
+        let mut policy = policy(&provider).await?;
+        policy["identity"]["issuers"][0]["introspection"] = json!({
+            "cluster": "idp", "path": "/token/introspection", "client_id": "nightly",
+            "client_secret": {"env": "INTROSPECTION_SECRET"}, "cache": "3s", "timeout": "1s",
+        });
+        let nobody = free_port()?;
+        let mut setup = EnvoySetup::new(policy, upstream.port(), nobody.number(), provider.port());
+        setup.environment = vec![("INTROSPECTION_SECRET".to_owned(), MACHINE_SECRET.to_owned())];
+        let envoy = Envoy::start(site, &setup).await?;
+        let ask = async |token: &str| read_thread(token).send(envoy.port()).await;
+
+        let (machine, person) = (provider.client_credentials().await?, provider.sign_in("zoe").await?);
+        for token in [&machine, &person] {
+            ask(token).await?.expect_status(200)?;
+        }
+        provider.revoke(&machine).await?;
+        // Believed a moment longer, and no longer than the policy says.
+        let revoked = Instant::now();
+        graphwarden_stand::wait_until("the revocation is noticed", Duration::from_secs(10), async || {
+            ask(&machine).await.is_ok_and(|answer| answer.status == 401)
+        })
+        .await?;
+        ensure!(revoked.elapsed() < Duration::from_secs(5), "noticed after {:?}", revoked.elapsed());
+        let refused = ask(&machine).await?;
+        ensure!(refused.json()?["reason"] == "token_revoked", "{}", refused.text());
+        let challenge = refused.header("www-authenticate").unwrap_or_default();
+        ensure!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+        ask(&person).await?.expect_status(200)?;
+
+        let unasked = provider.client_credentials().await?;
+        provider.go_down(6).await?;
+        let passed = upstream.seen().len();
+        let refused = ask(&unasked).await?;
+        refused.expect_status(503)?;
+        ensure!(refused.json()?["reason"] == "introspection_unavailable", "{}", refused.text());
+        ensure!(upstream.seen().len() == passed, "a request went upstream unasked");
+        graphwarden_stand::wait_until("the provider is asked again", Duration::from_secs(20), async || {
+            ask(&unasked).await.is_ok_and(|answer| answer.status == 200)
+        })
+        .await
     });
 }

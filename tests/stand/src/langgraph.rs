@@ -17,6 +17,10 @@ use crate::site::Site;
 pub struct LangGraphSetup {
     /// A Python file with an `auth` object, for LangGraph's own authentication.
     pub auth: Option<PathBuf>,
+    /// More graphs than the demo's: a name, and a Python file with a `graph` object.
+    pub graphs: Vec<(String, PathBuf)>,
+    /// The section `http` of langgraph.json.
+    pub http: Option<Value>,
     /// Environment of the server.
     pub environment: Vec<(String, String)>,
 }
@@ -49,6 +53,12 @@ impl LangGraph {
         {
             let place = graph.as_str().context("a graph is not a path")?.trim_start_matches("./");
             *graph = json!(format!("{}/{place}", agent.display()));
+        }
+        for (name, path) in &setup.graphs {
+            config["graphs"][name] = json!(format!("{}:graph", path.display()));
+        }
+        if let Some(http) = &setup.http {
+            config["http"] = http.clone();
         }
         if let Some(auth) = &setup.auth {
             config["auth"] = json!({ "path": format!("{}:auth", auth.display()) });

@@ -29,7 +29,7 @@ pub use part::{Part, wait_until};
 pub use policy::{GATEWAY_TOKEN, standard_policy};
 pub use ports::{Port, bind, free_port};
 pub use postgres::Postgres;
-pub use provider::OidcProvider;
+pub use provider::{MACHINE_SECRET, OidcProvider};
 pub use site::{Site, run};
 pub use tools::Tools;
 pub use upstream::{Act, Reply, Seen, Upstream};
