@@ -1,4 +1,5 @@
-//! The examples of RFC 7515 appendix A, RFC 7520 section 4 and RFC 8037 appendix A.4.
+//! The examples of RFC 7515 appendix A, RFC 7520 section 4 and RFC 8037 appendix A.4, all of them: a gate has to refuse
+//! the forms and algorithms that it does not take, too. The rest of RFC 8037's are key agreements, which are no signatures.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -42,7 +43,7 @@ fn verifies_the_standards_examples_both_ways() {
         assert!(verifies(&token, &key, &AwsLc), "{name}: the host");
         verified += 1;
     }
-    assert_eq!(verified, 5);
+    assert_eq!(verified, 6);
 }
 
 #[test]
@@ -61,9 +62,8 @@ fn no_example_verifies_once_a_bit_is_flipped() {
 
 #[test]
 fn symmetric_and_unsupported_example_keys_are_no_keys() {
-    for vector in
-        vectors().into_iter().filter(|vector| vector.refused.is_some() && vector.jwk["kty"] != "RSA")
-    {
+    let by_algorithm = |vector: &Vector| vector.refused.as_deref() == Some("token_algorithm");
+    for vector in vectors().into_iter().filter(|vector| by_algorithm(vector) && vector.jwk["kty"] != "RSA") {
         assert!(Key::from_jwk(&vector.jwk).is_err(), "{}", vector.name);
     }
 }
