@@ -39,17 +39,21 @@ impl Content {
     /// A text in a value called `label`, which may hold JSON as the `embedded`th level.
     pub(super) fn new(label: &[u8], embedded: usize, spelling: Spelling) -> Self {
         let scan = Box::new(Scan::labelled(label));
-        Self { kind: Kind::Blank { scan, embedded }, ..Self::text(spelling) }
+        Self::of(Kind::Blank { scan, embedded }, spelling)
     }
 
     /// A text that is never read as JSON.
     pub(super) fn text(spelling: Spelling) -> Self {
-        Self { kind: Kind::Text(Box::default()), runs: Runs::default(), collected: Vec::new(), spelling }
+        Self::of(Kind::Text(Box::default()), spelling)
+    }
+
+    fn of(kind: Kind, spelling: Spelling) -> Self {
+        Self { kind, runs: Runs::default(), collected: Vec::new(), spelling }
     }
 
     /// The payload of an event: JSON whose growing strings are known by their ordinals, or any text.
     pub(super) fn payload() -> Self {
-        Self { kind: Kind::Json(Box::new(Json::embedded(0, true))), ..Self::text(Spelling::Line) }
+        Self::of(Kind::Json(Box::new(Json::embedded(0, true))), Spelling::Line)
     }
 
     /// The heap held back for this text, in bytes.
@@ -64,7 +68,7 @@ impl Content {
 
     /// A text of which nothing leaves.
     pub(super) fn muted() -> Self {
-        Self { kind: Kind::Mute, ..Self::text(Spelling::Quoted) }
+        Self::of(Kind::Mute, Spelling::Quoted)
     }
 
     /// How many bytes of the level outside have no answer yet.
@@ -211,13 +215,8 @@ pub(super) fn apply(
         Verdict::Open { detector, len } => (detector, None, len),
     };
     edits.cut(len);
-    let mut rendered = Vec::new();
+    let mut rendered = context.take_room();
     context.render(detector, text, &mut rendered);
-    if spelling == Spelling::Plain {
-        edits.put(&rendered);
-    } else {
-        let mut spelled = Vec::with_capacity(rendered.len());
-        spelling.write(&rendered, &mut spelled);
-        edits.put(&spelled);
-    }
+    spelling.put(&rendered, edits);
+    context.return_room(rendered);
 }

@@ -110,6 +110,22 @@ pub(super) enum Spelling {
 }
 
 impl Spelling {
+    /// Puts `text` as this level writes it.
+    pub(super) fn put(self, text: &[u8], outside: &mut dyn Edits) {
+        let is_plain = match self {
+            Self::Plain => true,
+            Self::Line => !text.iter().any(|byte| matches!(byte, b'\r' | b'\n')),
+            Self::Quoted => !text.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0x00..=0x1F)),
+        };
+        if is_plain {
+            outside.put(text);
+        } else {
+            let mut spelled = Vec::with_capacity(text.len() + 8);
+            self.write(text, &mut spelled);
+            outside.put(&spelled);
+        }
+    }
+
     /// Appends `text` as this level writes it.
     pub(super) fn write(self, text: &[u8], out: &mut Vec<u8>) {
         match self {
@@ -160,13 +176,7 @@ impl Edits for Spelled<'_> {
     }
 
     fn put(&mut self, text: &[u8]) {
-        if self.spelling == Spelling::Plain {
-            self.outside.put(text);
-        } else {
-            let mut spelled = Vec::with_capacity(text.len() + 8);
-            self.spelling.write(text, &mut spelled);
-            self.outside.put(&spelled);
-        }
+        self.spelling.put(text, self.outside);
     }
 
     fn lift(&mut self, count: usize, slot: u64) -> Vec<u8> {

@@ -33,6 +33,19 @@ pub(super) enum Growth {
     Cumulative,
     /// It continues the text of this lane.
     Lane(LaneKey),
+    /// It may continue something that is not known: nothing of it leaves.
+    Unknown,
+}
+
+/// What an event that is too large for a survey may do to texts that grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Large {
+    /// Nothing: its strings stand alone.
+    Whole,
+    /// Its texts may go on in later events.
+    Open,
+    /// And they may continue a text of which something is undecided.
+    Continuing,
 }
 
 /// A text that grows.
@@ -185,13 +198,30 @@ pub(super) struct Lanes {
     events: u64,
     /// The growing strings of the event at hand, by ordinal.
     growing: Vec<Growing>,
+    /// What the event at hand may be, where it is too large to know.
+    large: Option<Large>,
 }
 
 impl Lanes {
-    /// An event begins that is too large for a survey: its strings stand alone.
-    pub(super) fn begin_large_event(&mut self) {
+    /// An event begins that is too large for a survey; `whole` where its name says that nothing in it grows.
+    pub(super) fn begin_large_event(&mut self, whole: bool) {
         self.events += 1;
         self.growing.clear();
+        self.large = Some(match whole {
+            true => Large::Whole,
+            false if self.open.values().any(|lane| !lane.slots.is_empty()) => Large::Continuing,
+            false => Large::Open,
+        });
+    }
+
+    /// It has ended. `marked` where something in it may have grown: what follows cannot be joined to it.
+    pub(super) fn end_large_event(&mut self, marked: bool) -> Result<(), Stop> {
+        match self.large.take() {
+            Some(Large::Open | Large::Continuing) if marked => {
+                Err(Stop::Cut(Cut { why: "an event of a growing text is larger than the policy allows" }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An event begins; answers what is complete after it.
@@ -219,8 +249,14 @@ impl Lanes {
         ends
     }
 
-    /// How the string of this ordinal relates to other events.
-    pub(super) fn growth(&self, ordinal: usize) -> Growth {
+    /// How the string of this ordinal relates to other events; `text` tells whether it stands where texts grow.
+    pub(super) fn growth(&self, ordinal: usize, text: impl Fn() -> bool) -> Growth {
+        match self.large {
+            Some(Large::Open) if text() => return Growth::Cumulative,
+            Some(Large::Continuing) if text() => return Growth::Unknown,
+            Some(_) => return Growth::Whole,
+            None => {}
+        }
         match self.find(ordinal) {
             None => Growth::Whole,
             Some(growing) if growing.delta => Growth::Lane(growing.message.rotate_left(1) ^ growing.path),

@@ -126,11 +126,24 @@ pub(super) struct Context<'a> {
     rules: &'a Rules,
     counts: &'a mut Counts,
     lanes: &'a mut Lanes,
+    /// Room for what takes the place of a find.
+    room: Vec<u8>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(rules: &'a Rules, counts: &'a mut Counts, lanes: &'a mut Lanes) -> Self {
-        Self { rules, counts, lanes }
+        Self { rules, counts, lanes, room: Vec::new() }
+    }
+
+    /// Room to render into, empty.
+    pub(super) fn take_room(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.room)
+    }
+
+    /// Gives the room back.
+    pub(super) fn return_room(&mut self, mut room: Vec<u8>) {
+        room.clear();
+        self.room = room;
     }
 
     pub(super) fn detectors(&self) -> &'a Detectors {
@@ -214,9 +227,9 @@ impl<'a> Context<'a> {
         (places, rule.or_else(|| self.holds(self.rules.shared.key(name))))
     }
 
-    /// How the string of this ordinal relates to other events.
-    pub(super) fn growth(&self, ordinal: usize) -> Growth {
-        self.lanes.growth(ordinal)
+    /// How the string of this ordinal relates to other events; `text` tells whether it stands where texts grow.
+    pub(super) fn growth(&self, ordinal: usize, text: impl Fn() -> bool) -> Growth {
+        self.lanes.growth(ordinal, text)
     }
 
     /// Takes the lane that the string of this ordinal continues.

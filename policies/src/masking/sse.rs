@@ -11,7 +11,9 @@
 //! Lines end in CR, LF or CRLF. The data lines of an event are one payload, joined with line feeds;
 //! `event`, `id` and `retry` stay; comments and unknown fields are masked as text. An event up to the
 //! policy's limit is looked at whole, so that [`super::lanes`] can join it with its neighbours: its
-//! reader cannot use it before its end anyway. A larger one streams through.
+//! reader cannot use it before its end anyway. A larger one streams through; where it may be part of a text that
+//! grows, it is large only beyond what may be held back, what could go on behind its texts stays out of it, and the
+//! stream ends with it.
 
 use memchr::{memchr, memchr2};
 
@@ -20,7 +22,7 @@ use super::edits::{Edits, Spelling, Tape};
 use super::json::Stop;
 use super::lanes::Lanes;
 use super::rules::{Context, Counts, Rules};
-use super::survey;
+use super::survey::{self, Marks};
 
 /// Longest field name that means something.
 const LONGEST_FIELD: usize = 5;
@@ -32,8 +34,8 @@ pub(super) struct Sse {
     mark: usize,
     /// The block of lines at hand, where it is small.
     block: Vec<u8>,
-    /// The block at hand, where it is large: its frame, its undecided bytes.
-    large: Option<(Frame, Vec<u8>)>,
+    /// The block at hand, where it is large.
+    large: Option<Box<Large>>,
     /// Bytes in the line at hand.
     line: usize,
     /// Whether the line at hand is a comment.
@@ -45,6 +47,15 @@ pub(super) struct Sse {
     /// Whether the last line that ended went past the queue.
     bypassed: bool,
     lanes: Lanes,
+}
+
+/// A block that streams through.
+#[derive(Debug, Default)]
+struct Large {
+    frame: Frame,
+    /// Its undecided bytes.
+    held: Vec<u8>,
+    marks: Marks,
 }
 
 const MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -107,7 +118,7 @@ impl Sse {
 
     /// Bytes held back, states included.
     pub(super) fn footprint(&self) -> usize {
-        let large = self.large.as_ref().map_or(0, |(frame, held)| frame.footprint() + held.capacity());
+        let large = self.large.as_ref().map_or(0, |large| large.frame.footprint() + large.held.capacity());
         self.block.capacity() + large + self.lanes.footprint()
     }
 
@@ -138,10 +149,17 @@ impl Sse {
             self.comment = first == b':';
         }
         self.line += bytes.len();
-        if self.large.is_none() && self.block.len() + bytes.len() > rules.shared.limits.event {
+        let limits = rules.shared.limits;
+        let length = self.block.len() + bytes.len();
+        if self.large.is_none() && length > limits.event {
+            let whole = survey::is_whole(&self.block);
+            if !whole && length <= limits.held {
+                self.block.extend_from_slice(bytes);
+                return Ok(());
+            }
             // What was collected goes first.
-            self.lanes.begin_large_event();
-            self.large = Some((Frame::default(), Vec::new()));
+            self.lanes.begin_large_event(whole);
+            self.large = Some(Box::default());
             let block = std::mem::take(&mut self.block);
             self.stream_lines(&block, rules, counts, output)?;
         }
@@ -215,8 +233,8 @@ impl Sse {
         self.line = 0;
         if self.large.is_some() {
             self.stream(b"", |frame, context, tape| frame.end(context, tape), rules, counts, output)?;
-            self.large = None;
-            return Ok(());
+            let marked = self.large.take().is_some_and(|large| large.marks.found());
+            return self.lanes.end_large_event(marked);
         }
         if self.block.is_empty() {
             return Ok(());
@@ -266,12 +284,12 @@ impl Sse {
         counts: &mut Counts,
         output: &mut Vec<u8>,
     ) -> Result<(), Stop> {
-        let Some((mut frame, mut held)) = self.large.take() else { return Ok(()) };
+        let Some(large) = &mut self.large else { return Ok(()) };
+        large.marks.push(bytes);
         let mut ready = Vec::with_capacity(bytes.len());
-        let mut tape = Tape::new(&mut held, bytes, &mut ready);
-        act(&mut frame, &mut Context::new(rules, counts, &mut self.lanes), &mut tape)?;
+        let mut tape = Tape::new(&mut large.held, bytes, &mut ready);
+        act(&mut large.frame, &mut Context::new(rules, counts, &mut self.lanes), &mut tape)?;
         tape.end();
-        self.large = Some((frame, held));
         self.lanes.hand_over(&ready, Vec::new(), output);
         self.lanes.keep_within(rules.shared.limits.lanes, rules.shared.limits.held, output)
     }

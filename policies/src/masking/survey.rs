@@ -19,7 +19,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use memchr::memchr2;
+use memchr::{memchr2, memmem, memrchr2};
 
 use super::lanes::LaneKey;
 
@@ -181,6 +181,68 @@ struct Text {
     value: Span,
 }
 
+/// Whether a string under this member name may grow.
+pub(super) fn is_text(name: &[u8]) -> bool {
+    TEXTS.contains(&name)
+}
+
+/// Whether every string inside the member of this name may grow.
+pub(super) fn is_tree(name: &[u8]) -> bool {
+    TREES.contains(&name)
+}
+
+/// Whether the lines of an event that have ended say that nothing in it grows.
+pub(super) fn is_whole(block: &[u8]) -> bool {
+    let end = memrchr2(b'\r', b'\n', block).unwrap_or(0);
+    let mut name: &[u8] = b"";
+    for line in block.get(..end).unwrap_or_default().split(|byte| matches!(byte, b'\r' | b'\n')) {
+        if let Some(value) = line.strip_prefix(b"event:") {
+            name = value.strip_prefix(b" ").unwrap_or(value);
+        }
+    }
+    WHOLE.contains(&base_of(name))
+}
+
+/// An event's name without its subgraph.
+fn base_of(name: &[u8]) -> &[u8] {
+    name.split(|&byte| byte == b'|').next().unwrap_or_default()
+}
+
+/// What stands in every event in which something grows: how the values of `type`, `event` and `kind` end, and the
+/// name `delta`.
+const MARKS: [&[u8]; 3] = [b"Chunk\"", b"delta\"", b"-update\""];
+/// One byte less than the longest of them.
+const MARK: usize = 7;
+
+/// Looks for signs that something grows in an event that is too large to be surveyed.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    found: bool,
+    /// The last bytes.
+    last: Vec<u8>,
+}
+
+impl Marks {
+    /// Takes the next bytes of the event.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.last.extend_from_slice(bytes.get(..MARK).unwrap_or(bytes));
+        self.found |= MARKS
+            .iter()
+            .any(|mark| memmem::find(&self.last, mark).is_some() || memmem::find(bytes, mark).is_some());
+        if bytes.len() > MARK {
+            self.last.clear();
+        }
+        self.last
+            .extend_from_slice(bytes.get(MARK.max(bytes.len().saturating_sub(MARK))..).unwrap_or_default());
+        self.last.drain(..self.last.len().saturating_sub(MARK));
+    }
+
+    /// Whether there is one.
+    pub(super) fn found(&self) -> bool {
+        self.found
+    }
+}
+
 /// Surveys the lines of an event.
 pub(super) fn of_event(block: &[u8]) -> Survey {
     let mut name: &[u8] = b"";
@@ -197,7 +259,7 @@ pub(super) fn of_event(block: &[u8]) -> Survey {
             payload.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
         }
     }
-    let base = name.split(|&byte| byte == b'|').next().unwrap_or_default();
+    let base = base_of(name);
     if matches!(base, b"error" | b"end") {
         return Survey { ends_all: true, ..Survey::default() };
     }

@@ -360,3 +360,63 @@ fn lanes_beyond_the_limit_are_muted() {
     assert_eq!(joined(&all, "/0/content").matches("219").count(), 0, "{all}");
     assert_eq!(joined(&all, "/0/content").matches("9999").count(), 0, "{all}");
 }
+
+#[test]
+fn a_value_split_at_the_edge_of_a_large_event_is_masked() {
+    let long = "so it goes. ".repeat(3500);
+    assert!(long.len() > 32 << 10, "larger than an event that is surveyed wherever it stands");
+    let stream = [
+        delta("m1", &format!("{long}SSN 219-0")),
+        delta("m1", "9-9999, "),
+        delta("m1", "mail zoe@"),
+        delta("m1", &format!("example.com {long}")),
+        last(),
+    ]
+    .concat();
+    let masked = every_way(&plan(json!({})), Media::Sse, stream.as_bytes());
+    assert_eq!(joined(&masked, "/0/content"), format!("{long}SSN [US_SSN], mail [EMAIL] {long}"));
+}
+
+/// An event of more than may be held back, which is 16 KiB here.
+fn too_large(before: &str, after: &str) -> String {
+    delta("m1", &format!("{before}{}{after}", "so it goes. ".repeat(2000)))
+}
+
+#[test]
+fn nothing_of_a_value_leaves_where_an_event_is_too_large_to_be_joined() {
+    let plan = plan(json!({"limits": {"event": "1KiB", "held": "16KiB"}}));
+    for events in [
+        vec![too_large("", "SSN 219-0"), delta("m1", "9-9999 "), last()],
+        vec![delta("m1", "SSN 219-0"), too_large("9-9999 ", "it is"), last()],
+        vec![delta("m1", "SSN 219-0"), delta("m2", "call "), too_large("9-9999 ", "it is"), last()],
+    ] {
+        let stream = events.concat();
+        for size in [1, 100, 4096, stream.len()] {
+            let mut masker = plan.open(Media::Sse);
+            let mut output = Vec::new();
+            let cut = stream.as_bytes().chunks(size).find_map(|chunk| masker.push(chunk, &mut output).err());
+            assert!(cut.is_some_and(|cut| cut.why.contains("growing text")), "{cut:?} in chunks of {size}");
+            let output = String::from_utf8_lossy(&output);
+            assert!(!output.contains("219") && !output.contains("9999"), "chunks of {size}: {output}");
+        }
+    }
+}
+
+#[test]
+fn a_large_event_in_which_nothing_grows_streams_through() {
+    let plan = plan(json!({"limits": {"event": "1KiB", "held": "16KiB"}}));
+    let state = json!({"messages": [{"content": "so it goes. ".repeat(3000), "type": "ai", "args": {"a": "b. "}}], "end": "zoe@example.com"});
+    for name in ["values", "updates|child:1"] {
+        let stream = event(name, &state);
+        let masked = every_way(&plan, Media::Sse, stream.as_bytes());
+        assert_eq!(masked, stream.replace("zoe@example.com", "[EMAIL]"));
+    }
+    // Of any other what could go on is left out of texts, and the stream goes on.
+    let stream = [
+        event("custom", &json!({"content": format!("{}end", "so it goes. ".repeat(3000)), "id": "x"})),
+        delta("m", "ok. "),
+    ]
+    .concat();
+    let masked = every_way(&plan, Media::Sse, stream.as_bytes());
+    assert_eq!(masked, stream.replacen(" end\"", " \"", 1));
+}

@@ -9,6 +9,7 @@
 //! From a fault on, the rest is masked as text in which escapes are seen through, or the stream is
 //! cut, as the policy says. Nesting beyond the policy's limit is never let through.
 
+mod escaped;
 mod quick;
 mod string;
 
@@ -20,6 +21,7 @@ use crate::masking::lanes::{Growth, Lane};
 use crate::masking::masker::Cut;
 use crate::masking::path::{Places, Step};
 use crate::masking::rules::Context;
+use crate::masking::survey;
 use crate::masking::text::{Verdict, at_hand};
 use crate::masking::token;
 
@@ -60,6 +62,8 @@ pub(super) struct Json {
     tracked: bool,
     /// How many strings that are values have begun.
     ordinal: usize,
+    /// The depth of the stack inside of which every string may grow; 0 outside of that.
+    tree: usize,
     /// Where the paths stand at the value to come.
     places: Places,
     /// The rule that holds for the value to come.
@@ -178,12 +182,13 @@ impl Json {
             body: false,
             tracked,
             ordinal: 0,
+            tree: 0,
             places: 0,
             rule: None,
             muted: None,
             name: Vec::new(),
             fresh: true,
-            content: Content::text(Spelling::Quoted),
+            content: Content::muted(),
             growth: Growth::Whole,
             lane: None,
             escape: Escape::default(),
@@ -222,7 +227,7 @@ impl Json {
     fn run(&mut self, input: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) -> Result<(), Stop> {
         let mut rest = input;
         loop {
-            let quick = self.quick(rest, context, flow);
+            let quick = self.quick(rest, context, flow)?;
             rest = rest.get(quick..).unwrap_or_default();
             let Some(&byte) = rest.first() else { break };
             let taken = match self.state {
@@ -321,6 +326,7 @@ impl Json {
                     return Err(Stop::Deep);
                 }
                 let array = byte == b'[';
+                self.tree = self.tree_in(&self.name);
                 self.stack.push(Frame { array, places: self.places, index: 0 });
                 self.state = if array { State::FirstElement } else { State::FirstName };
                 if !array {
@@ -364,10 +370,23 @@ impl Json {
 
     fn close_container(&mut self, flow: &mut Flow<'_>, context: &mut Context<'_>) -> usize {
         flow.pass(1);
-        self.stack.pop();
+        self.leave();
         self.name.clear();
         self.end_value(context, flow);
         1
+    }
+
+    /// What `tree` is inside the container that begins now, in a value called `name`.
+    fn tree_in(&self, name: &[u8]) -> usize {
+        if self.tracked && self.tree == 0 && survey::is_tree(name) { self.stack.len() + 1 } else { self.tree }
+    }
+
+    /// The innermost container ends.
+    fn leave(&mut self) {
+        self.stack.pop();
+        if self.stack.len() < self.tree {
+            self.tree = 0;
+        }
     }
 
     /// The state behind a value.

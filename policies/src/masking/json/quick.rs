@@ -2,8 +2,9 @@
 //! of most documents goes this way; where anything else comes, the other files of this folder take over. What they
 //! would have answered is what is answered here.
 
+use super::escaped::{self, AsSpelled};
 use super::string::{begins_document, look};
-use super::{Flow, Frame, Json, State};
+use super::{Flow, Frame, Json, State, Stop};
 use crate::masking::detectors::{Detectors, Triggers};
 use crate::masking::edits::Edits;
 use crate::masking::lanes::Growth;
@@ -13,18 +14,34 @@ use crate::masking::token;
 
 impl Json {
     /// Goes on as far as the quick way leads, and says how far that is: `input` up to there is answered.
-    pub(super) fn quick(&mut self, input: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) -> usize {
+    pub(super) fn quick(
+        &mut self,
+        input: &[u8],
+        context: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Result<usize, Stop> {
         let between = matches!(
             self.state,
             State::Value | State::FirstElement | State::FirstName | State::Name | State::Colon | State::After
         );
         if !between || self.muted.is_some() || self.rule.is_some() || !self.token.is_empty() {
-            return 0;
+            return Ok(0);
         }
         let name = std::mem::take(&mut self.name);
         let detectors = context.detectors();
-        let mut way =
-            Way { json: self, input, at: 0, told: 0, name, new_name: None, detectors, context, flow };
+        let mut way = Way {
+            json: self,
+            input,
+            at: 0,
+            told: 0,
+            name,
+            new_name: None,
+            decoded: Vec::new(),
+            stop: None,
+            detectors,
+            context,
+            flow,
+        };
         while way.token().is_some() {}
         way.end()
     }
@@ -42,6 +59,10 @@ struct Way<'w, 'i, 'c, 'f> {
     name: Vec<u8>,
     /// The one that came since.
     new_name: Option<&'i [u8]>,
+    /// Room for a string without its escapes.
+    decoded: Vec<u8>,
+    /// Why the document cannot go on.
+    stop: Option<Stop>,
     detectors: &'c Detectors,
     context: &'w mut Context<'c>,
     flow: &'w mut Flow<'f>,
@@ -49,14 +70,14 @@ struct Way<'w, 'i, 'c, 'f> {
 
 impl<'i> Way<'_, 'i, '_, '_> {
     /// Answers what is decided, and leaves the document as the others expect it.
-    fn end(self) -> usize {
+    fn end(self) -> Result<usize, Stop> {
         self.flow.pass(self.at - self.told);
         self.json.name = self.name;
         if let Some(name) = self.new_name {
             self.json.name.clear();
             self.json.name.extend_from_slice(name);
         }
-        self.at
+        self.stop.map_or(Ok(self.at), Err)
     }
 
     /// Takes the next token, or leaves it to the others.
@@ -85,7 +106,7 @@ impl<'i> Way<'_, 'i, '_, '_> {
     }
 
     fn close(&mut self) {
-        self.json.stack.pop();
+        self.json.leave();
         self.forget_name();
         self.json.state = self.json.behind();
     }
@@ -98,7 +119,7 @@ impl<'i> Way<'_, 'i, '_, '_> {
     /// The inside of the string that begins here, and all that it has.
     fn inside(&self) -> Option<(&'i [u8], Triggers)> {
         let rest = self.input.get(self.at + 1..)?;
-        let (end, seen) = self.detectors.table().inside(rest);
+        let (end, seen) = self.detectors.table().before(rest, Triggers::END);
         let (body, tail) = rest.split_at_checked(end)?;
         let whole = tail.first() == Some(&b'"') && !(seen.has(Triggers::CONTROL) && self.context.is_strict());
         whole.then_some((body, seen))
@@ -129,6 +150,32 @@ impl<'i> Way<'_, 'i, '_, '_> {
         }
     }
 
+    /// Answers a string with escapes or a document in it.
+    fn escaped(&mut self) -> Option<()> {
+        let begin = self.at + 1;
+        let rest = self.input.get(begin..)?;
+        self.decoded.clear();
+        let (length, seen) =
+            escaped::decode(self.detectors.table(), rest, self.context.is_strict(), &mut self.decoded)?;
+        let label = self.new_name.unwrap_or(&self.name);
+        let active = self.detectors.glance(label, seen, self.decoded.len());
+        let level = self.json.level + 1;
+        let document = begins_document(&self.decoded);
+        if document && level > self.context.limits().embedded {
+            return None;
+        }
+        if document || !active.is_none() {
+            self.flow.pass(begin - self.told);
+            self.told = begin + length;
+            let mut edits = AsSpelled::new(rest.get(..length)?, self.flow);
+            let answered = escaped::answer(&self.decoded, label, level, active, self.context, &mut edits);
+            edits.end();
+            self.stop = answered.err();
+        }
+        self.at = begin + length + 1;
+        self.stop.is_none().then_some(())
+    }
+
     fn value(&mut self, byte: u8) -> Option<()> {
         let element = match self.json.stack.last() {
             None => Some(self.context.root()),
@@ -142,10 +189,15 @@ impl<'i> Way<'_, 'i, '_, '_> {
         let places = element.map_or(self.json.places, |(places, _)| places);
         match byte {
             b'"' => {
-                let whole = !self.json.tracked || self.context.growth(self.json.ordinal + 1) == Growth::Whole;
-                let (body, seen) = self.inside().filter(|(body, _)| whole && !begins_document(body))?;
+                let label = self.new_name.unwrap_or(&self.name);
+                if self.json.growth_of(self.json.ordinal + 1, label, self.context) != Growth::Whole {
+                    return None;
+                }
+                match self.inside() {
+                    Some((body, seen)) if !begins_document(body) => self.answer(body, seen),
+                    _ => self.escaped()?,
+                }
                 self.json.ordinal += 1;
-                self.answer(body, seen);
             }
             b'{' | b'[' => {
                 if self.json.stack.len() >= self.context.limits().depth {
@@ -153,6 +205,8 @@ impl<'i> Way<'_, 'i, '_, '_> {
                 }
                 self.count_element();
                 let array = byte == b'[';
+                let label = self.new_name.unwrap_or(&self.name);
+                self.json.tree = self.json.tree_in(label);
                 self.json.stack.push(Frame { array, places, index: 0 });
                 self.json.state = if array { State::FirstElement } else { State::FirstName };
                 if !array {

@@ -9,7 +9,8 @@ use crate::masking::edits::{Edits, Spelling};
 use crate::masking::escape::Escaped;
 use crate::masking::lanes::Growth;
 use crate::masking::path::LONGEST_NAME;
-use crate::masking::rules::Context;
+use crate::masking::rules::{Context, WITHHELD};
+use crate::masking::survey;
 use crate::masking::text::at_hand;
 
 impl Json {
@@ -68,7 +69,8 @@ impl Json {
         let name = self.state == State::NameText;
         if name {
             self.remember_name(body);
-        } else if (self.tracked && context.growth(self.ordinal) != Growth::Whole) || begins_document(body) {
+        } else if self.growth_of(self.ordinal, &self.name, context) != Growth::Whole || begins_document(body)
+        {
             return false;
         }
         let label = if name { &[] } else { self.name.as_slice() };
@@ -110,15 +112,25 @@ impl Json {
         self.content = match self.state {
             State::NameText => Content::text(Spelling::Quoted),
             _ => {
-                if self.tracked {
-                    self.growth = context.growth(self.ordinal);
-                }
+                self.growth = self.growth_of(self.ordinal, &self.name, context);
                 if let Growth::Lane(lane) = self.growth {
                     self.lane = Some(context.take_lane(self.ordinal, lane, &self.name, self.level + 1));
                 }
-                Content::new(&self.name, self.level + 1, Spelling::Quoted)
+                match self.growth {
+                    Growth::Unknown => Content::muted(),
+                    _ => Content::new(&self.name, self.level + 1, Spelling::Quoted),
+                }
             }
         };
+    }
+
+    /// How the string of this ordinal, in a value called `name`, relates to other events.
+    pub(super) fn growth_of(&self, ordinal: usize, name: &[u8], context: &Context<'_>) -> Growth {
+        if self.tracked {
+            context.growth(ordinal, || self.tree > 0 || survey::is_text(name))
+        } else {
+            Growth::Whole
+        }
     }
 
     /// Does something with the growing text, wherever it lives.
@@ -145,6 +157,11 @@ impl Json {
         }
         match self.growth {
             Growth::Cumulative => self.content.withhold(context, flow),
+            Growth::Unknown => {
+                self.content.finish(context, flow)?;
+                flow.put(WITHHELD);
+                Ok(())
+            }
             Growth::Whole | Growth::Lane(_) => self.content.finish(context, flow),
         }
     }
@@ -277,5 +294,6 @@ pub(super) fn look(
 
 /// Whether a text may be a document of its own.
 pub(super) fn begins_document(text: &[u8]) -> bool {
-    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    matches!(text.iter().find(|byte| !blank(byte)), Some(b'{' | b'[' | b'"'))
 }

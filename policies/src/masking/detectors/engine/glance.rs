@@ -90,22 +90,39 @@ impl Table {
         self.0.get(usize::from(byte)).copied().unwrap_or(Triggers::NONE)
     }
 
-    /// How many bytes there are before the first quote or backslash, and all that they may be.
-    pub(crate) fn inside(&self, text: &[u8]) -> (usize, Triggers) {
+    /// All that eight bytes may be.
+    fn eight(&self, bytes: &[u8; 8]) -> Triggers {
+        let [a, b, c, d, e, f, g, h] = bytes.map(|byte| self.at(byte));
+        a.and(b).and(c.and(d)).and(e.and(f).and(g.and(h)))
+    }
+
+    /// How many bytes there are before the first that may be any of `wanted`, and all that those may be.
+    pub(crate) fn before(&self, text: &[u8], wanted: Triggers) -> (usize, Triggers) {
         let mut seen = Triggers::NONE;
-        for (index, byte) in text.iter().enumerate() {
-            let triggers = self.at(*byte);
-            if triggers.has(Triggers::END) {
-                return (index, seen);
+        let mut at = 0;
+        let (eights, _) = text.as_chunks::<8>();
+        for bytes in eights {
+            let triggers = self.eight(bytes);
+            if triggers.has(wanted) {
+                break;
             }
             seen = seen.and(triggers);
+            at += 8;
         }
-        (text.len(), seen)
+        for byte in text.get(at..).unwrap_or_default() {
+            let triggers = self.at(*byte);
+            if triggers.has(wanted) {
+                break;
+            }
+            seen = seen.and(triggers);
+            at += 1;
+        }
+        (at, seen)
     }
 
     /// All that the bytes of `text` may be.
     pub(crate) fn seen(&self, text: &[u8]) -> Triggers {
-        text.iter().fold(Triggers::NONE, |seen, byte| seen.and(self.at(*byte)))
+        self.before(text, Triggers::NONE).1
     }
 }
 

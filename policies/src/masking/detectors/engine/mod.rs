@@ -248,7 +248,10 @@ impl Engine {
     pub(super) fn next(&self, view: &View<'_>, active: Triggers, patterns: &[(DetectorId, Pattern)]) -> Next {
         let mut sweep = Sweep::new(view, self.enabled);
         let mut at = view.floor;
-        sweep.resume();
+        let label = view.before.strip_suffix(b": ").filter(|_| view.labelled);
+        if self.is_thorough() || !label.is_some_and(|label| self.is_plain_label(label)) {
+            sweep.resume();
+        }
         loop {
             // Once something waits, what follows only tells whether something before it waits, too.
             let length = view.text.len();
@@ -307,13 +310,11 @@ impl Engine {
     /// The next byte of interest from `at` on, before `limit`, and why; none where there is none.
     fn skip(&self, text: &[u8], at: usize, limit: usize, active: Triggers) -> (usize, Triggers) {
         let rest = text.get(at..limit).unwrap_or_default();
-        for (offset, byte) in rest.iter().enumerate() {
-            let trigger = self.table.at(*byte).of(active);
-            if !trigger.is_none() {
-                return (at + offset, trigger);
-            }
+        let (length, _) = self.table.before(rest, active);
+        match rest.get(length) {
+            Some(byte) => (at + length, self.table.at(*byte).of(active)),
+            None => (limit.max(at), Triggers::NONE),
         }
-        (limit.max(at), Triggers::NONE)
     }
 
     /// Nothing of interest is left before the end of what was found, or of the text. Says whether more has to be
