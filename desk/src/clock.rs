@@ -56,6 +56,14 @@ pub fn rfc3339(milliseconds: i64) -> String {
     graphwarden_policies::evidence::timestamp(u64::try_from(milliseconds).unwrap_or(0).saturating_mul(1_000))
 }
 
+/// RFC 3339 as microseconds since the Unix epoch.
+pub fn parse_micros(text: &str) -> Option<i64> {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(at.unix_timestamp_nanos() / 1_000).ok()
+}
+
 /// RFC 3339, or a bare date at midnight UTC, as milliseconds since the Unix epoch.
 pub fn parse_time(text: &str) -> Option<i64> {
     use time::format_description::well_known::Rfc3339;
@@ -79,5 +87,6 @@ mod tests {
         assert_eq!(parse_time("1970-01-02"), Some(86_400_000));
         assert_eq!(parse_time("1970-01-01T01:00:00+01:00"), Some(0));
         assert_eq!(parse_time("yesterday"), None);
+        assert_eq!(parse_micros("1970-01-01T00:00:01.000002Z"), Some(1_000_002));
     }
 }

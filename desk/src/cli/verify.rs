@@ -46,6 +46,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 report.records, report.ledger
             );
             println!("  each of {} chains follows record by record", report.chains);
+            if !report.tables.is_empty() {
+                println!("  {} say what the records say", report.tables.join(", "));
+            }
             if let Some(size) = report.since {
                 println!("  the ledger has only grown since the checkpoint of {size} lines");
             }

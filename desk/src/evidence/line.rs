@@ -51,6 +51,8 @@ pub struct NewLine {
     pub effect: Option<String>,
     /// The status of the answer.
     pub status: Option<i64>,
+    /// The strictest class of its operations.
+    pub class: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +82,7 @@ struct Actor {
 #[derive(Deserialize)]
 struct Operation {
     operation: String,
+    class: Option<String>,
     graph: Option<String>,
     thread: Option<String>,
 }
@@ -139,6 +142,10 @@ impl NewLine {
             names.dedup();
             names.join(",")
         });
+        let strict =
+            |class: &str| ["read", "write", "execute", "admin"].iter().position(|name| *name == class);
+        let classes = facts.operations.iter().filter_map(|operation| operation.class.as_deref());
+        let class = classes.max_by_key(|class| strict(class)).map(str::to_owned);
         Ok(Self {
             hash: Sha256::digest(&bytes).to_vec(),
             bytes,
@@ -161,6 +168,7 @@ impl NewLine {
             thread: facts.operations.iter().find_map(|operation| operation.thread.clone()),
             effect: facts.decision.and_then(|decision| decision.effect).or(facts.event),
             status: facts.response.and_then(|response| response.status).map(i64::from),
+            class,
         })
     }
 }

@@ -5,19 +5,38 @@
 //! |---|---|
 //! | `MANIFEST` | every other file's SHA-256 and length, signed |
 //! | `README.txt` | what is here and how to check it |
+//! | `report.html` | the same in figures and charts, mapped to ISO/IEC 27001 Annex A |
 //! | `invocations.csv` | who did what, when, and how it ended, in order of time |
 //! | `approvals.csv` | who asked, who decided, when, and why |
+//! | `tokens.csv` | the token behind each entry, by its marks |
+//! | `access-review.csv` | what each person used each role for; who is not in the directory |
+//! | `directory.csv` | the identity provider's people, where they were given |
 //! | `findings.csv` | what does not add up in the ledger |
 //! | `records.jsonl` | the exact lines, in ledger order |
 //! | `proof/checkpoint` | the ledger's size and root, signed (C2SP tlog-checkpoint) |
-//! | `proof/leaves.txt` | the hash of every line between the first and the last, `+` where it is in `records.jsonl` |
+//! | `proof/leaves.txt` | the hash of every line between the first and the last, `+` where it is in `records.jsonl`, `x` where retention took it |
 //! | `proof/range.json` | the hashes of everything before and after |
 //! | `proof/consistency.json` | proof that an earlier checkpoint is the beginning of this one, where asked for |
 
+mod archive;
+mod cells;
+mod chains;
+mod charts;
+mod controls;
+mod directory;
+mod entry;
+mod figures;
+mod ocsf;
+mod readme;
+mod report;
+mod review;
 mod sheets;
+mod tables;
 mod verify;
 mod write;
 
+pub use directory::{Directory, Listed};
+pub use ocsf::{OCSF_VERSION, event as ocsf_event};
 pub use verify::{Report, verify};
 pub use write::{Request, Written, write};
 

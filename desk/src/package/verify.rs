@@ -2,19 +2,22 @@
 //!
 //! Layer by layer: the manifest is signed and covers every file; every line hashes to its leaf; the leaves and
 //! the hashes around them lead to the signed checkpoint; every chain follows line by line; an earlier checkpoint
-//! is the beginning of this one. What is proven is the content of every file; the ZIP's own marks around it
+//! is the beginning of this one; the tables that follow from the records are made again and compared. What is proven is the content of every file; the ZIP's own marks around it
 //! (dates, attributes) mean nothing and are not looked at.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 
 use anyhow::{Context, bail, ensure};
 use digest_io::IoWrapper;
-use graphwarden_policies::evidence::{Link, ZERO_HASH, sha256_hex};
 use sha2::{Digest, Sha256};
 use tlog_tiles::{Checkpoint, Hash, record_hash};
 use zip::ZipArchive;
 
+use super::chains::Chains;
+use super::directory::Directory;
+use super::entry::Entry;
+use super::tables::Tables;
 use super::{Consistency, Range, TITLE};
 use crate::evidence::hex;
 use crate::log::{PublicKey, Root};
@@ -35,41 +38,61 @@ pub struct Report {
     pub chains: usize,
     /// The size of the earlier checkpoint that was proven the beginning of this one.
     pub since: Option<u64>,
+    /// The tables that say what the records say.
+    pub tables: Vec<&'static str>,
     /// What could not be proven, in words.
     pub open: Vec<String>,
 }
 
+/// The files of the export with their hashes, as they were signed.
+type Signed = BTreeMap<String, (String, u64)>;
+
 /// Verifies an export. An error names the place.
 pub fn verify(file: impl Read + Seek, key: &PublicKey, since: Option<&[u8]>) -> anyhow::Result<Report> {
     let mut zip = ZipArchive::new(file).context("the file is not a ZIP, or is cut off")?;
-    if let Err(error) = check_manifest(&mut zip, key) {
-        // Where a record was changed, its place says more than the file's name.
-        if let Err(place) =
-            read_range(&mut zip).and_then(|range| check_lines(&mut zip, &range, &mut Chains::default()))
-        {
-            bail!("{error:#}; {place:#}");
+    let signed = match check_manifest(&mut zip, key) {
+        Ok(signed) => signed,
+        Err(error) => {
+            // Where a record was changed, its place says more than the file's name.
+            if let Err(place) =
+                read_range(&mut zip).and_then(|range| Lines::default().check(&mut zip, &range))
+            {
+                bail!("{error:#}; {place:#}");
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
+    };
     let note = small(&mut zip, "proof/checkpoint")?;
     let checkpoint = key.checkpoint(&note).context("proof/checkpoint is wrong")?;
+    let old = since.map(|old| key.checkpoint(old).context("the earlier checkpoint is wrong")).transpose()?;
     let range = read_range(&mut zip)?;
-    let mut chains = Chains::default();
-    let (records, root) = check_lines(&mut zip, &range, &mut chains)?;
+    let mut lines = Lines {
+        tables: Some(Tables::new()?),
+        old_size: old.as_ref().map(Checkpoint::size),
+        ..Lines::default()
+    };
+    lines.check(&mut zip, &range)?;
     ensure!(
-        root.size() == checkpoint.size(),
+        lines.root.size() == checkpoint.size(),
         "the proof covers {} lines, the checkpoint {}",
-        root.size(),
+        lines.root.size(),
         checkpoint.size()
     );
     ensure!(
-        root.hash() == *checkpoint.hash(),
+        lines.root.hash() == *checkpoint.hash(),
         "the records do not lead to the signed checkpoint: one was changed, dropped, added or moved, and so was the proof"
     );
     let mut open = Vec::new();
-    let count = chains.finish(&mut open);
-    let since = match since {
-        Some(old) => Some(check_since(&mut zip, key, &checkpoint, old)?),
+    if lines.purged > 0 {
+        open.push(format!(
+            "what {} records said whose contents are gone by retention: only their hashes are in the ledger",
+            lines.purged
+        ));
+    }
+    let Lines { chains, records, tables, old_root, .. } = lines;
+    let chains = chains.finish(&mut open);
+    let since = match &old {
+        Some(old) => Some(check_since(&mut zip, &checkpoint, old, old_root)?),
         None => {
             open.push(
                 "that nothing was rewritten or cut off before this export: give an earlier checkpoint with --since".to_owned(),
@@ -77,11 +100,72 @@ pub fn verify(file: impl Read + Seek, key: &PublicKey, since: Option<&[u8]>) -> 
             None
         }
     };
-    Ok(Report { records, ledger: checkpoint.size(), chains: count, since, open })
+    let tables = match tables {
+        Some(tables) => check_tables(&mut zip, tables, &signed)?,
+        None => Vec::new(),
+    };
+    open.push(
+        "what approvals.csv, findings.csv and report.html say beyond the records: they are the desk's own word, signed"
+            .to_owned(),
+    );
+    Ok(Report { records, ledger: checkpoint.size(), chains, since, tables, open })
+}
+
+/// Makes the tables that follow from the records again; they have to be those of the export, byte for byte.
+fn check_tables<F: Read + Seek>(
+    zip: &mut ZipArchive<F>,
+    mut tables: Tables,
+    signed: &Signed,
+) -> anyhow::Result<Vec<&'static str>> {
+    tables.finish();
+    let directory = match signed.contains_key("directory.csv") {
+        true => {
+            let file = zip.by_name("directory.csv").context("directory.csv is missing")?;
+            Some(Directory::from_csv(file).context("directory.csv cannot be read")?)
+        }
+        false => None,
+    };
+    let compare = |name: &'static str, sink: Sink| {
+        let made = (hex(&sink.hash.finalize()), sink.length);
+        ensure!(
+            signed.get(name) == Some(&made),
+            "{name} does not say what the records say: it was made by other means, or by another version"
+        );
+        Ok(name)
+    };
+    let mut sink = Sink::default();
+    tables.write_invocations(&mut sink)?;
+    let mut proven = vec![compare("invocations.csv", sink)?];
+    let mut sink = Sink::default();
+    tables.write_tokens(&mut sink)?;
+    proven.push(compare("tokens.csv", sink)?);
+    let mut sink = Sink::default();
+    tables.review.write(directory.as_ref(), &mut sink)?;
+    proven.push(compare("access-review.csv", sink)?);
+    Ok(proven)
+}
+
+/// Hashes what is written.
+#[derive(Default)]
+struct Sink {
+    hash: Sha256,
+    length: u64,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.hash.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The manifest is signed, and every file of the ZIP is as it says, with none missing and none added.
-fn check_manifest<F: Read + Seek>(zip: &mut ZipArchive<F>, key: &PublicKey) -> anyhow::Result<()> {
+fn check_manifest<F: Read + Seek>(zip: &mut ZipArchive<F>, key: &PublicKey) -> anyhow::Result<Signed> {
     let text = key.open(&small(zip, "MANIFEST")?).context("MANIFEST is wrong")?;
     let text = String::from_utf8(text)?;
     let mut lines = text.lines();
@@ -110,7 +194,7 @@ fn check_manifest<F: Read + Seek>(zip: &mut ZipArchive<F>, key: &PublicKey) -> a
     }
     match expected.keys().find(|name| !found.contains(*name)) {
         Some(name) => bail!("{name} is missing"),
-        None => Ok(()),
+        None => Ok(expected),
     }
 }
 
@@ -126,65 +210,114 @@ fn small<F: Read + Seek>(zip: &mut ZipArchive<F>, name: &str) -> anyhow::Result<
 fn read_range<F: Read + Seek>(zip: &mut ZipArchive<F>) -> anyhow::Result<Range> {
     serde_json::from_slice(&small(zip, "proof/range.json")?).context("proof/range.json is malformed")
 }
+/// The records and leaves as they are read.
+#[derive(Default)]
+struct Lines {
+    chains: Chains,
+    records: u64,
+    purged: u64,
+    root: Root,
+    /// The tables to fill.
+    tables: Option<Tables>,
+    /// The size of the earlier checkpoint, and the root that the leaves have there, where they reach it.
+    old_size: Option<u64>,
+    old_root: Option<Hash>,
+}
 
-/// Walks leaves and records side by side. A ZIP reads one file at a time, so the leaves come first: 33 bytes a
-/// line are kept.
-fn check_lines<F: Read + Seek>(
-    zip: &mut ZipArchive<F>,
-    range: &Range,
-    chains: &mut Chains,
-) -> anyhow::Result<(u64, Root)> {
-    let mut root = Root::new();
-    push_all(&mut root, &range.before)?;
-    ensure!(root.size() == range.first, "proof/range.json does not cover the lines before the first");
-    let mut marked: Vec<(u64, Hash)> = Vec::new();
-    let mut count = 0;
-    let file = zip.by_name("proof/leaves.txt").context("proof/leaves.txt is missing")?;
-    for line in BufReader::new(file).lines() {
-        let line = line.context("proof/leaves.txt was changed")?;
-        let place = || format!("proof/leaves.txt, line {}", count + 1);
-        let (hash, mark) = line.split_at_checked(64).with_context(place)?;
-        let hash = unhex(hash).with_context(place)?;
-        match mark {
-            "+" => marked.push((range.first + count, hash)),
-            "-" => {}
-            _ => bail!("{} is malformed", place()),
+impl Lines {
+    /// Every line is the one that its leaf says, in order, with none missing and none added; every chain follows.
+    fn check<F: Read + Seek>(&mut self, zip: &mut ZipArchive<F>, range: &Range) -> anyhow::Result<()> {
+        let marked = self.read_leaves(zip, range)?;
+        let file = zip.by_name("records.jsonl").context("records.jsonl is missing")?;
+        let mut reader = BufReader::with_capacity(1 << 18, file);
+        let mut leaves = marked.iter();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader
+                .by_ref()
+                .take(LONGEST_LINE + 2)
+                .read_until(b'\n', &mut line)
+                .context("records.jsonl was changed")?;
+            if read == 0 {
+                break;
+            }
+            self.records += 1;
+            let place = format!("records.jsonl, line {}", self.records);
+            ensure!(line.pop() == Some(b'\n'), "{place} is cut off");
+            let Some((position, leaf)) = leaves.next() else { bail!("{place} was added") };
+            ensure!(
+                record_hash(&line) == *leaf,
+                "{place} (ledger position {position}) is not the record that the ledger has there: it was changed, or one before it was dropped or added"
+            );
+            let entry = Entry::read(&line).with_context(|| format!("{place} is no record"))?;
+            self.chains.take(&entry, &line).with_context(|| place)?;
+            if let Some(tables) = &mut self.tables {
+                tables.take(*position, &entry)?;
+            }
         }
-        root.push(0, hash).with_context(place)?;
-        count += 1;
+        if let Some((position, _)) = leaves.next() {
+            bail!("records.jsonl ends early: the record at ledger position {position} is missing");
+        }
+        Ok(())
     }
-    ensure!(count == range.count, "proof/leaves.txt has {count} lines instead of {}", range.count);
-    push_all(&mut root, &range.after)?;
 
-    let file = zip.by_name("records.jsonl").context("records.jsonl is missing")?;
-    let mut reader = BufReader::with_capacity(1 << 18, file);
-    let mut leaves = marked.iter();
-    let mut records = 0_u64;
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = reader
-            .by_ref()
-            .take(LONGEST_LINE + 2)
-            .read_until(b'\n', &mut line)
-            .context("records.jsonl was changed")?;
-        if read == 0 {
-            break;
-        }
-        records += 1;
-        let place = format!("records.jsonl, line {records}");
-        ensure!(line.pop() == Some(b'\n'), "{place} is cut off");
-        let Some((position, leaf)) = leaves.next() else { bail!("{place} was added") };
+    /// Reads the hashes of the ledger; those of the records in the export come back with their positions.
+    fn read_leaves<F: Read + Seek>(
+        &mut self,
+        zip: &mut ZipArchive<F>,
+        range: &Range,
+    ) -> anyhow::Result<Vec<(u64, Hash)>> {
+        push_all(&mut self.root, &range.before)?;
         ensure!(
-            record_hash(&line) == *leaf,
-            "{place} (ledger position {position}) is not the record that the ledger has there: it was changed, or one before it was dropped or added"
+            self.root.size() == range.first,
+            "proof/range.json does not cover the lines before the first"
         );
-        chains.take(&line).with_context(|| place)?;
+        self.look_at_root();
+        let mut marked: Vec<(u64, Hash)> = Vec::new();
+        let mut count = 0;
+        let file = zip.by_name("proof/leaves.txt").context("proof/leaves.txt is missing")?;
+        let mut reader = BufReader::with_capacity(1 << 18, file);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader
+                .by_ref()
+                .take(80)
+                .read_until(b'\n', &mut line)
+                .context("proof/leaves.txt was changed")?;
+            if read == 0 {
+                break;
+            }
+            let place = || format!("proof/leaves.txt, line {}", count + 1);
+            let text = std::str::from_utf8(&line)
+                .ok()
+                .and_then(|line| line.strip_suffix('\n'))
+                .with_context(place)?;
+            let (hash, mark) = text.split_at_checked(64).with_context(place)?;
+            let hash = unhex(hash).with_context(place)?;
+            match mark {
+                "+" => marked.push((range.first + count, hash)),
+                "-" => {}
+                "x" => self.purged += 1,
+                _ => bail!("{} is malformed", place()),
+            }
+            self.root.push(0, hash).with_context(place)?;
+            count += 1;
+            self.look_at_root();
+        }
+        ensure!(count == range.count, "proof/leaves.txt has {count} lines instead of {}", range.count);
+        push_all(&mut self.root, &range.after)?;
+        self.look_at_root();
+        Ok(marked)
     }
-    if let Some((position, _)) = leaves.next() {
-        bail!("records.jsonl ends early: the record at ledger position {position} is missing");
+
+    /// Keeps the root where the tree is as large as the earlier checkpoint.
+    fn look_at_root(&mut self) {
+        if self.old_size == Some(self.root.size()) {
+            self.old_root = Some(self.root.hash());
+        }
     }
-    Ok((records, root))
 }
 
 fn push_all(root: &mut Root, nodes: &[(u8, String)]) -> anyhow::Result<()> {
@@ -195,124 +328,57 @@ fn push_all(root: &mut Root, nodes: &[(u8, String)]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The earlier checkpoint is the beginning of this one: the leaves say so where they reach back to it, else the proof
+/// that the export holds for it.
 fn check_since<F: Read + Seek>(
     zip: &mut ZipArchive<F>,
-    key: &PublicKey,
     checkpoint: &Checkpoint,
-    old: &[u8],
+    old: &Checkpoint,
+    old_root: Option<Hash>,
 ) -> anyhow::Result<u64> {
-    let old = key.checkpoint(old).context("the earlier checkpoint is wrong")?;
+    const REWRITTEN: &str =
+        "the ledger's history was rewritten: the earlier checkpoint is not the beginning of this one";
     ensure!(
         old.size() <= checkpoint.size(),
         "the ledger has shrunk from {} to {} lines since the earlier checkpoint: it was rolled back or cut off",
         old.size(),
         checkpoint.size()
     );
-    let proof = if old.size() == checkpoint.size() {
-        Vec::new()
-    } else {
-        let bytes = small(zip, "proof/consistency.json").context(
-            "the export holds no proof for an earlier checkpoint; it has to be made with the same --since",
-        )?;
-        let consistency: Consistency =
-            serde_json::from_slice(&bytes).context("proof/consistency.json is malformed")?;
-        ensure!(
-            consistency.size == old.size(),
-            "the export holds a proof for a checkpoint of {} lines, not of {}",
-            consistency.size,
+    if let Some(root) = old_root {
+        ensure!(root == *old.hash(), REWRITTEN);
+        return Ok(old.size());
+    }
+    let bytes = small(zip, "proof/consistency.json").with_context(|| {
+        format!(
+            "the export does not reach back to the earlier checkpoint of {} lines and holds no proof for it; make it with the same --since",
             old.size()
-        );
-        let hashes: Option<Vec<Hash>> = consistency.proof.iter().map(|hash| unhex(hash)).collect();
-        hashes.context("proof/consistency.json is malformed")?
-    };
+        )
+    })?;
+    let consistency: Consistency =
+        serde_json::from_slice(&bytes).context("proof/consistency.json is malformed")?;
+    ensure!(
+        consistency.size == old.size(),
+        "the export holds a proof for a checkpoint of {} lines, not of {}",
+        consistency.size,
+        old.size()
+    );
+    let hashes: Option<Vec<Hash>> = consistency.proof.iter().map(|hash| unhex(hash)).collect();
+    let proof = hashes.context("proof/consistency.json is malformed")?;
     tlog_tiles::check_tree(&proof, checkpoint.size(), *checkpoint.hash(), old.size(), *old.hash())
         .ok()
-        .context(
-            "the ledger's history was rewritten: the earlier checkpoint is not the beginning of this one",
-        )?;
+        .context(REWRITTEN)?;
     Ok(old.size())
 }
 
-/// Follows every chain, in whatever order its lines arrived.
-#[derive(Default)]
-struct Chains(HashMap<String, Chain>);
-
-#[derive(Default)]
-struct Chain {
-    /// The lines that follow one another without a gap.
-    run: Option<Run>,
-    /// Lines that overtook others, or whose neighbours are not in the export: place → (prev, hash).
-    apart: BTreeMap<u64, (String, String)>,
-}
-
-struct Run {
-    /// The first place, and the hash that it names as the one before.
-    first: u64,
-    prev: String,
-    /// The next place, and the hash that it has to name.
-    next: u64,
-    head: String,
-}
-
-impl Chains {
-    fn take(&mut self, line: &[u8]) -> anyhow::Result<()> {
-        let link = Link::read(line)?;
-        ensure!(link.seq != 0 || link.prev == ZERO_HASH, "the chain's first record names one before it");
-        let chain = self.0.entry(link.chain).or_default();
-        let hash = sha256_hex(line);
-        let Some(run) = &mut chain.run else {
-            chain.run = Some(Run { first: link.seq, prev: link.prev, next: link.seq + 1, head: hash });
-            return Ok(());
-        };
-        let known = (run.first..run.next).contains(&link.seq) || chain.apart.contains_key(&link.seq);
-        ensure!(!known, "the chain has two records at place {}", link.seq);
-        chain.apart.insert(link.seq, (link.prev, hash));
-        while let Some((prev, hash)) = chain.apart.remove(&run.next) {
-            ensure!(
-                prev == run.head,
-                "the record at place {} of its chain does not follow the one before it",
-                run.next
-            );
-            (run.next, run.head) = (run.next + 1, hash);
-        }
-        while let Some(place) = run.first.checked_sub(1)
-            && let Some((prev, hash)) = chain.apart.remove(&place)
-        {
-            ensure!(
-                hash == run.prev,
-                "the record at place {} of its chain does not follow the one before it",
-                run.first
-            );
-            (run.first, run.prev) = (place, prev);
-        }
-        Ok(())
-    }
-
-    /// Says which chains have gaps, and returns how many chains there are.
-    fn finish(self, open: &mut Vec<String>) -> usize {
-        let count = self.0.len();
-        let mut names: Vec<_> = self.0.into_iter().collect();
-        names.sort_by(|one, other| one.0.cmp(&other.0));
-        for (name, chain) in names {
-            if let (Some(run), Some(place)) = (&chain.run, chain.apart.keys().next()) {
-                open.push(format!(
-                    "that chain {name} is whole: places {} to {} follow one another, the next record is at place {place}",
-                    run.first,
-                    run.next - 1
-                ));
-            }
-        }
-        count
-    }
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(Hash(hash))
+/// The hash behind 64 lower-case hexadecimal digits.
+pub(super) fn unhex(text: &str) -> Option<Hash> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    Some(Hash(bytes?.try_into().ok()?))
 }

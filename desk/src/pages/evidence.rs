@@ -19,8 +19,6 @@ use crate::store::{Event, LineRow, Search};
 
 /// Lines a page.
 const PAGE: u32 = 50;
-/// Exchanges without an outcome are findings after this time, in milliseconds: longer than any hold.
-const UNFINISHED_MS: i64 = 10 * 60 * 1_000;
 
 pub(super) fn router() -> Router<Desk> {
     Router::new()
@@ -229,28 +227,45 @@ async fn show(
     Ok(render(&page)?)
 }
 
+fn told(at: &Option<i64>) -> String {
+    at.map(words::time).unwrap_or_default()
+}
+
 #[derive(Template)]
 #[template(path = "findings.html")]
 struct FindingsPage {
     frame: Frame,
-    contradictions: Vec<(String, String, i64, String)>,
+    contradictions: Vec<crate::store::Finding>,
+    clocks: Vec<crate::store::Finding>,
     gaps: Vec<crate::store::Gap>,
-    unfinished: Vec<(String, String)>,
+    /// Exchange, when it was admitted, and the position of its admission.
+    unfinished: Vec<(String, String, i64)>,
+    unpublished: Vec<(String, String, u64)>,
 }
 
 async fn findings(State(desk): State<Desk>, signed_in: SignedIn) -> Result<Html<String>, PageError> {
     check(&desk, &signed_in.session.person)?;
-    let now = desk.clock.now();
-    let contradictions = desk.store.findings(100).await?;
-    let unfinished = desk.store.unfinished(now - UNFINISHED_MS, 100).await?;
+    let (contradictions, clocks): (Vec<_>, Vec<_>) =
+        desk.store.findings(200).await?.into_iter().partition(|finding| finding.kind == "contradiction");
+    let publications = desk.store.publications().await?;
     let page = FindingsPage {
         frame: Frame::new(&desk, &signed_in.session, "Findings", "findings"),
-        contradictions: contradictions
-            .into_iter()
-            .map(|finding| (words::time(finding.found_at), finding.chain, finding.seq, finding.detail))
-            .collect(),
+        contradictions,
+        clocks,
         gaps: desk.store.gaps().await?,
-        unfinished: unfinished.into_iter().map(|(exchange, at)| (exchange, words::time(at))).collect(),
+        unfinished: desk
+            .store
+            .unfinished(100)
+            .await?
+            .into_iter()
+            .map(|(exchange, at, position)| (exchange, words::time(at), position))
+            .collect(),
+        unpublished: publications
+            .into_iter()
+            .filter_map(|(target, publication)| {
+                Some((target, words::time(publication.failed_since?), publication.size))
+            })
+            .collect(),
     };
     Ok(render(&page)?)
 }

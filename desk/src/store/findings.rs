@@ -1,22 +1,25 @@
-//! What does not add up in the ledger: contradictions that were refused, gaps, exchanges without an end.
+//! What does not add up in the ledger: contradictions that were refused, clocks that went back or are ahead, gaps,
+//! exchanges without an end, checkpoints that nobody took.
 
 use super::Store;
-use super::sql::{Tx, sql};
+use super::sql::{Row, Tx, sql};
 use crate::error::Error;
 use crate::evidence::NewLine;
 
-/// A line that was refused because it contradicts the ledger. The line itself is kept.
-#[derive(Debug, Clone)]
+/// Something that does not add up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Finding {
-    /// When it came, in milliseconds since the Unix epoch.
-    pub found_at: i64,
-    /// `contradiction`.
+    /// `contradiction`, `clock_back`, `clock_ahead`, `gap`, `unfinished` or `unpublished`.
     pub kind: String,
-    /// The chain.
+    /// When it was found or began, in milliseconds since the Unix epoch.
+    pub at: Option<i64>,
+    /// The chain; of what was not published, the place that did not take it.
     pub chain: String,
-    /// The place in it.
-    pub seq: i64,
-    /// How it contradicts.
+    /// The place in the chain.
+    pub seq: Option<i64>,
+    /// The exchange.
+    pub exchange: String,
+    /// More, in words.
     pub detail: String,
 }
 
@@ -33,6 +36,8 @@ pub struct Gap {
 
 /// The longest refused line that is kept whole, in bytes.
 const LONGEST_KEPT: usize = 64 * 1024;
+/// The most findings of one kind that are listed.
+const MOST: u32 = 100_000;
 
 /// Keeps a refused line.
 pub(super) async fn record(tx: &mut Tx<'_>, line: &NewLine, what: &str, now: i64) -> Result<(), Error> {
@@ -49,35 +54,63 @@ pub(super) async fn record(tx: &mut Tx<'_>, line: &NewLine, what: &str, now: i64
         // A gateway that retries would fill the table with the same finding.
         return Ok(());
     }
-    sql("INSERT INTO findings (found_at, kind, chain, seq, detail, line) VALUES (?, 'contradiction', ?, ?, ?, ?)")
+    insert(tx, "contradiction", line, what, Some(kept), now).await
+}
+
+/// Notes something odd about the time of a line that was taken. A clock that is ahead is told once a chain.
+pub(super) async fn note_clock(
+    tx: &mut Tx<'_>,
+    kind: &str,
+    line: &NewLine,
+    what: &str,
+    now: i64,
+) -> Result<(), Error> {
+    if kind == CLOCK_AHEAD {
+        let known: i64 = sql("SELECT count(*) FROM findings WHERE chain = ? AND kind = ?")
+            .bind(&line.chain)
+            .bind(kind)
+            .scalar(tx)
+            .await?;
+        if known > 0 {
+            return Ok(());
+        }
+    }
+    insert(tx, kind, line, what, None, now).await
+}
+
+/// A line was written before the one that it follows.
+pub(super) const CLOCK_BACK: &str = "clock_back";
+/// A line comes from the future.
+pub(super) const CLOCK_AHEAD: &str = "clock_ahead";
+
+async fn insert(
+    tx: &mut Tx<'_>,
+    kind: &str,
+    line: &NewLine,
+    what: &str,
+    kept: Option<&[u8]>,
+    now: i64,
+) -> Result<(), Error> {
+    sql("INSERT INTO findings (found_at, kind, chain, seq, detail, line) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(now)
+        .bind(kind)
         .bind(&line.chain)
         .bind(line.seq)
         .bind(what)
-        .bind(kept)
+        .bind(kept.unwrap_or_default())
         .execute(tx)
         .await?;
     Ok(())
 }
 
 impl Store {
-    /// Contradictions, newest first.
+    /// Contradictions and clocks, newest first.
     pub async fn findings(&self, limit: u32) -> Result<Vec<Finding>, Error> {
         let rows = sql("SELECT found_at, kind, chain, seq, detail FROM findings ORDER BY id DESC LIMIT ?")
             .bind(limit)
             .fetch_all(&mut self.reader().await?)
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Finding {
-                    found_at: row.get("found_at")?,
-                    kind: row.get("kind")?,
-                    chain: row.get("chain")?,
-                    seq: row.get("seq")?,
-                    detail: row.get("detail")?,
-                })
-            })
-            .collect()
+        rows.iter().map(read).collect()
     }
 
     /// Chains with lines missing: chains count from 0, so as many lines have to be there as the last place says.
@@ -93,16 +126,63 @@ impl Store {
             .collect()
     }
 
-    /// Exchanges that were admitted before `before` (milliseconds since the Unix epoch) and have no outcome.
-    pub async fn unfinished(&self, before: i64, limit: u32) -> Result<Vec<(String, i64)>, Error> {
+    /// Exchanges that were marked as unfinished and have no outcome still, newest first: the exchange, when it was
+    /// admitted, and at which position.
+    pub async fn unfinished(&self, limit: u32) -> Result<Vec<(String, i64, i64)>, Error> {
         let rows = sql(
-            "SELECT a.exchange, a.at FROM lines a WHERE a.kind = 'admission' AND a.at < ? AND NOT EXISTS \
-             (SELECT 1 FROM lines o WHERE o.exchange = a.exchange AND o.kind = 'outcome') ORDER BY a.at DESC LIMIT ?",
+            "SELECT exchange, at, position FROM open_exchanges WHERE marked_at IS NOT NULL AND NOT EXISTS \
+             (SELECT 1 FROM lines o WHERE o.exchange = open_exchanges.exchange AND o.kind = 'outcome') \
+             ORDER BY position DESC LIMIT ?",
         )
-        .bind(before)
         .bind(limit)
         .fetch_all(&mut self.reader().await?)
         .await?;
-        rows.iter().map(|row| Ok((row.get("exchange")?, row.get("at")?))).collect()
+        rows.iter().map(|row| Ok((row.at(0)?, row.at(1)?, row.at(2)?))).collect()
     }
+
+    /// Everything that does not add up now, by kind.
+    pub async fn all_findings(&self, _now: i64) -> Result<Vec<Finding>, Error> {
+        let mut all = self.findings(MOST).await?;
+        for gap in self.gaps().await? {
+            all.push(Finding {
+                kind: "gap".to_owned(),
+                seq: Some(gap.last),
+                detail: format!("{} lines are missing before place {}", gap.missing, gap.last),
+                chain: gap.chain,
+                ..Finding::default()
+            });
+        }
+        for (exchange, at, position) in self.unfinished(MOST).await? {
+            all.push(Finding {
+                kind: "unfinished".to_owned(),
+                at: Some(at),
+                exchange,
+                detail: format!("admitted at ledger position {position}, and no outcome was handed in"),
+                ..Finding::default()
+            });
+        }
+        for (target, publication) in self.publications().await? {
+            if let Some(since) = publication.failed_since {
+                all.push(Finding {
+                    kind: "unpublished".to_owned(),
+                    at: Some(since),
+                    detail: format!("takes no checkpoint after the one of {} lines", publication.size),
+                    chain: target,
+                    ..Finding::default()
+                });
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn read(row: &Row) -> Result<Finding, Error> {
+    Ok(Finding {
+        at: Some(row.get("found_at")?),
+        kind: row.get("kind")?,
+        chain: row.get("chain")?,
+        seq: Some(row.get("seq")?),
+        exchange: String::new(),
+        detail: row.get("detail")?,
+    })
 }

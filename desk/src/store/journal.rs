@@ -24,6 +24,8 @@ pub struct Event<'a> {
     pub person: Option<&'a Person>,
     /// Which approval it was about.
     pub approval: Option<Subject<'a>>,
+    /// The exchange that it was about.
+    pub exchange: Option<&'a str>,
     /// The reason code of a refusal.
     pub reason: Option<&'a str>,
     /// More, in a form fit for reading.
@@ -49,7 +51,7 @@ pub struct Subject<'a> {
 impl<'a> Event<'a> {
     /// An event with nothing known but its name.
     pub const fn new(event: &'a str) -> Self {
-        Self { event, person: None, approval: None, reason: None, detail: None }
+        Self { event, person: None, approval: None, exchange: None, reason: None, detail: None }
     }
 }
 
@@ -62,6 +64,8 @@ struct Entry<'a> {
     kind: &'static str,
     at: String,
     event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exchange: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<Actor<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +122,7 @@ pub(super) async fn append(tx: &mut Tx<'_>, event: &Event<'_>, now: i64) -> Resu
         kind: "desk",
         at: timestamp(micros),
         event: event.event,
+        exchange: event.exchange,
         actor: event.person.map(|person| Actor {
             issuer: &person.issuer,
             subject: &person.subject,

@@ -17,12 +17,12 @@ const ROWS: usize = 32;
 macro_rules! insert_head {
     () => {
         "INSERT INTO lines (position, chain, seq, hash, prev, line, received_at, at, kind, exchange, subject, \
-         person, operation, graph, thread, effect, status) VALUES "
+         person, operation, graph, thread, effect, status, class) VALUES "
     };
 }
 macro_rules! insert_row {
     () => {
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
 const INSERT_ONE: &str = concat!(insert_head!(), insert_row!());
@@ -40,7 +40,18 @@ pub struct Appended {
 
 /// The last line known of each chain that wrote lately, to spare the look-up for the next.
 #[derive(Debug, Default)]
-pub struct Heads(HashMap<String, Option<(i64, Vec<u8>)>>);
+pub struct Heads(HashMap<String, Option<Head>>);
+
+/// The last line of a chain.
+#[derive(Debug)]
+struct Head {
+    seq: i64,
+    hash: Vec<u8>,
+    at: i64,
+}
+
+/// A line this much ahead of the desk's clock was written by a clock that is wrong, in milliseconds.
+const AHEAD_MS: i64 = 60_000;
 
 /// At most so many chains are remembered.
 const HEADS: usize = 10_000;
@@ -147,54 +158,11 @@ impl Store {
 
     /// The lines between two times (from inclusive, to exclusive), in ledger order.
     pub fn lines(&self, from: i64, to: i64) -> BoxStream<'_, Result<Vec<u8>, Error>> {
-        let rows = sql("SELECT line FROM lines WHERE at >= ? AND at < ? ORDER BY position")
-            .bind(from)
-            .bind(to)
-            .stream(&self.read);
-        Box::pin(rows.map(|row| row?.at(0)))
-    }
-
-    /// Lines between two times and before a position, with their positions, in ledger order.
-    pub fn lines_before(&self, from: i64, to: i64, end: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
-        let rows = sql(
-            "SELECT position, line FROM lines WHERE at >= ? AND at < ? AND position < ? ORDER BY position",
-        )
-        .bind(from)
-        .bind(to)
-        .bind(end)
-        .stream(&self.read);
-        Box::pin(rows.map(|row| pair(&row?)))
-    }
-
-    /// Lines between two positions, both included, with their times.
-    pub fn lines_between(&self, first: i64, last: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
-        let rows = sql("SELECT at, line FROM lines WHERE position BETWEEN ? AND ? ORDER BY position")
-            .bind(first)
-            .bind(last)
-            .stream(&self.read);
-        Box::pin(rows.map(|row| pair(&row?)))
-    }
-
-    /// Admissions and outcomes between two times, with their positions, in order of time.
-    pub fn lines_by_time(&self, from: i64, to: i64) -> BoxStream<'_, Result<(i64, Vec<u8>), Error>> {
-        let rows = sql(
-            "SELECT position, line FROM lines WHERE at >= ? AND at < ? AND kind IN ('admission', 'outcome') \
-             ORDER BY at, position",
-        )
-        .bind(from)
-        .bind(to)
-        .stream(&self.read);
-        Box::pin(rows.map(|row| pair(&row?)))
-    }
-
-    /// The exchanges that have an outcome between two times.
-    pub fn finished_exchanges(&self, from: i64, to: i64) -> BoxStream<'_, Result<String, Error>> {
-        let rows = sql(
-            "SELECT exchange FROM lines WHERE at >= ? AND at < ? AND kind = 'outcome' AND exchange IS NOT NULL",
-        )
-        .bind(from)
-        .bind(to)
-        .stream(&self.read);
+        let rows =
+            sql("SELECT line FROM lines WHERE at >= ? AND at < ? AND length(line) > 0 ORDER BY position")
+                .bind(from)
+                .bind(to)
+                .stream(&self.read);
         Box::pin(rows.map(|row| row?.at(0)))
     }
 
@@ -245,10 +213,6 @@ impl Store {
     }
 }
 
-fn pair(row: &Row) -> Result<(i64, Vec<u8>), Error> {
-    Ok((row.at(0)?, row.at(1)?))
-}
-
 fn read(row: &Row) -> Result<LineRow, Error> {
     Ok(LineRow {
         position: row.get("position")?,
@@ -285,15 +249,16 @@ async fn append_batch(
             heads.0.insert(line.chain.clone(), last_of(tx, &line.chain).await?);
         }
         let head = heads.0.get(&line.chain).and_then(Option::as_ref);
+        let mut clock = clock_of(line, head, now);
         match head {
             // The usual case: the next line of its chain.
-            Some((seq, hash)) if line.seq == seq + 1 => {
-                if line.prev != *hash {
+            Some(head) if line.seq == head.seq + 1 => {
+                if line.prev != head.hash {
                     return Err(Fault::Contradiction(index, "does not follow the line before it"));
                 }
             }
             // Lines are missing in between; they may still come, and the gap is shown until they do.
-            Some((seq, _)) if line.seq > seq + 1 => {}
+            Some(head) if line.seq > head.seq + 1 => {}
             None => {
                 if line.seq == 0 && line.prev.iter().any(|byte| *byte != 0) {
                     return Err(Fault::Contradiction(index, "is the first but names one before it"));
@@ -308,6 +273,7 @@ async fn append_batch(
                         continue;
                     }
                     Place::Free => {
+                        // It overtook nothing: it is late, and so are its neighbours' times.
                         insert_refs(tx, &[line], now).await?;
                         appended.accepted += 1;
                         continue;
@@ -316,7 +282,11 @@ async fn append_batch(
                 }
             }
         }
-        heads.0.insert(line.chain.clone(), Some((line.seq, line.hash.clone())));
+        if let Some((kind, what)) = clock.take() {
+            super::findings::note_clock(tx, kind, line, &what, now).await?;
+        }
+        let head = Head { seq: line.seq, hash: line.hash.clone(), at: line.at };
+        heads.0.insert(line.chain.clone(), Some(head));
         staged.push(line);
         appended.accepted += 1;
     }
@@ -324,13 +294,28 @@ async fn append_batch(
     Ok(appended)
 }
 
+/// What is odd about the time of a line: the kind of finding, and words for it.
+fn clock_of(line: &NewLine, head: Option<&Head>, now: i64) -> Option<(&'static str, String)> {
+    if let Some(head) = head.filter(|head| line.seq == head.seq + 1 && line.at < head.at) {
+        let back = head.at - line.at;
+        return Some((
+            super::findings::CLOCK_BACK,
+            format!("its time is {back} ms before that of the line before it"),
+        ));
+    }
+    let ahead = line.at.saturating_sub(now);
+    (ahead > AHEAD_MS).then(|| {
+        (super::findings::CLOCK_AHEAD, format!("its time is {} s ahead of the desk's clock", ahead / 1_000))
+    })
+}
+
 /// The last line of a chain.
-async fn last_of(connection: &mut impl On, chain: &str) -> Result<Option<(i64, Vec<u8>)>, Error> {
-    let row = sql("SELECT seq, hash FROM lines WHERE chain = ? ORDER BY seq DESC LIMIT 1")
+async fn last_of(connection: &mut impl On, chain: &str) -> Result<Option<Head>, Error> {
+    let row = sql("SELECT seq, hash, at FROM lines WHERE chain = ? ORDER BY seq DESC LIMIT 1")
         .bind(chain)
         .fetch_optional(connection)
         .await?;
-    row.map(|row| Ok((row.get("seq")?, row.get("hash")?))).transpose()
+    row.map(|row| Ok(Head { seq: row.get("seq")?, hash: row.get("hash")?, at: row.get("at")? })).transpose()
 }
 
 /// How a line that is not the newest of its chain relates to what is there.
@@ -416,4 +401,5 @@ fn bind<'q>(query: Sql<'q>, line: &'q NewLine, position: i64, now: i64) -> Sql<'
         .bind(&line.thread)
         .bind(&line.effect)
         .bind(line.status)
+        .bind(&line.class)
 }

@@ -18,17 +18,24 @@ mod database;
 mod findings;
 mod journal;
 mod lines;
+mod publications;
 mod replicas;
+mod retention;
+mod selection;
 mod sessions;
 mod sql;
 mod tree;
+mod unfinished;
 
 pub use approvals::{Asked, Filter, Listed};
 pub use database::Database;
 pub use findings::{Finding, Gap};
 pub use journal::{Event, Subject};
 pub use lines::{Appended, Heads, LineRow, Search};
+pub use publications::Publication;
 pub use replicas::Change;
+pub use retention::{Hold, Rule};
+pub use selection::{Selected, Selection};
 pub use sessions::{Session, SignIn};
 pub use tree::StoredCheckpoint;
 

@@ -111,7 +111,7 @@ impl Store {
     }
 
     /// Adds every line that is not in the tree yet. Returns how many are in it then.
-    async fn grow(&self) -> Result<i64, Error> {
+    pub(super) async fn grow(&self) -> Result<i64, Error> {
         loop {
             let row =
                 sql("SELECT (SELECT size FROM tree), (SELECT coalesce(max(position), -1) + 1 FROM lines)")
