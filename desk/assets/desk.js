@@ -81,6 +81,35 @@ for (const form of document.querySelectorAll("form[data-once]")) {
   });
 }
 
+// A recorded stream shows its pieces at the pace at which they were sent; without this they all stand there.
+const replay = document.querySelector("[data-replay]");
+if (replay) {
+  const controls = document.querySelector(".replay-controls");
+  const clock = document.querySelector("[data-replay-clock]");
+  const pieces = [...replay.querySelectorAll("li[data-ms]")];
+  let timer;
+  const show = (count) => pieces.forEach((piece, index) => (piece.hidden = index >= count));
+  controls.hidden = false;
+  controls.querySelector("[data-replay-all]").addEventListener("click", () => {
+    clearTimeout(timer);
+    clock.textContent = "";
+    show(pieces.length);
+  });
+  controls.querySelector("[data-replay-start]").addEventListener("click", () => {
+    clearTimeout(timer);
+    const first = Number(pieces[0].dataset.ms);
+    const began = performance.now();
+    const step = () => {
+      const now = first + performance.now() - began;
+      const count = pieces.filter((piece) => Number(piece.dataset.ms) <= now).length;
+      show(count);
+      clock.textContent = count < pieces.length ? `${(now / 1000).toFixed(1)} s` : "";
+      if (count < pieces.length) timer = setTimeout(step, 50);
+    };
+    step();
+  });
+}
+
 // Coming back with the browser's own button must not show a form that cannot be sent any more.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 

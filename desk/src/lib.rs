@@ -6,7 +6,9 @@
 //! | [`approvals`] | what a gateway asks, who may answer, when it ends |
 //! | [`evidence`] | lines come in, are checked, are durable |
 //! | [`log`] | the Merkle log over the lines, its key and its checkpoints |
+//! | [`keeping`] | what the desk does for the ledger by itself, every minute |
 //! | [`package`] | what an auditor is handed, and its verification |
+//! | [`publish`] | checkpoints and lines, to places that others hold |
 //! | [`people`] | who decides, and how the desk knows |
 //! | [`pages`] | what people see |
 //! | [`gateway`] | who asks, and how the desk knows |
@@ -26,10 +28,12 @@ pub mod contracts;
 pub mod error;
 pub mod evidence;
 pub mod gateway;
+pub mod keeping;
 pub mod log;
 pub mod package;
 pub mod pages;
 pub mod people;
 pub mod prefer;
+pub mod publish;
 pub mod settings;
 pub mod store;

@@ -20,7 +20,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::log::LogKey;
-use crate::store::Database;
+use crate::publish::{Publish, RawPublish};
+use crate::store::{Database, Rule};
 
 /// Settings as written: every field may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
@@ -62,6 +63,15 @@ pub struct Raw {
     /// Roles that may read the evidence and export it [default: auditor]
     #[arg(long = "auditor-role", value_name = "ROLE", value_delimiter = ',')]
     pub auditor_roles: Vec<String>,
+    /// Where checkpoints and lines go; only in the file
+    #[arg(skip)]
+    pub publish: RawPublish,
+    /// How long records are kept; only in the file, and for ever without it
+    #[arg(skip)]
+    pub retention: Vec<Rule>,
+    /// After how many silent minutes an admitted request without an outcome is marked as unfinished [default: 10]
+    #[arg(long, value_name = "MINUTES")]
+    pub unfinished_minutes: Option<u32>,
     /// Longest time that a person stays signed in, in minutes [default: 480]
     #[arg(long, value_name = "MINUTES")]
     pub session_minutes: Option<u32>,
@@ -118,6 +128,9 @@ impl Raw {
             },
             auditor_roles: list(self.auditor_roles, under.auditor_roles),
             session_minutes: self.session_minutes.or(under.session_minutes),
+            publish: if self.publish == RawPublish::default() { under.publish } else { self.publish },
+            retention: if self.retention.is_empty() { under.retention } else { self.retention },
+            unfinished_minutes: self.unfinished_minutes.or(under.unfinished_minutes),
         }
     }
 }
@@ -141,6 +154,12 @@ pub struct Settings {
     pub auditor_roles: Vec<String>,
     /// Longest time that a person stays signed in.
     pub session: std::time::Duration,
+    /// Where checkpoints and lines go.
+    pub publish: Publish,
+    /// How long records are kept; the first rule that fits a record decides, and without one it is kept for ever.
+    pub retention: Vec<Rule>,
+    /// After how long a silent exchange counts as unfinished.
+    pub unfinished: std::time::Duration,
 }
 
 /// The OIDC provider of the people who decide.
@@ -237,6 +256,14 @@ impl Settings {
         if !(1..=10_080).contains(&minutes) {
             problems.push(format!("session_minutes: {minutes} is not between 1 and 10080"));
         }
+        let publish = Publish::resolve(raw.publish, environment, &mut problems);
+        for (index, rule) in raw.retention.iter().enumerate() {
+            problems.extend(rule.problem().map(|problem| format!("retention[{index}]: {problem}")));
+        }
+        let unfinished = raw.unfinished_minutes.unwrap_or(10);
+        if !(1..=10_080).contains(&unfinished) {
+            problems.push(format!("unfinished_minutes: {unfinished} is not between 1 and 10080"));
+        }
         // Made on first use, so only once everything else is sound.
         let log_key = database.as_ref().filter(|_| problems.is_empty()).and_then(|database| {
             LogKey::of(database.path(), environment)
@@ -260,10 +287,32 @@ impl Settings {
                         raw.auditor_roles
                     },
                     session: std::time::Duration::from_secs(u64::from(minutes) * 60),
+                    publish,
+                    retention: raw.retention,
+                    unfinished: std::time::Duration::from_secs(u64::from(unfinished) * 60),
                 })
             }
             _ => anyhow::bail!("the settings are wrong\n  {}", problems.join("\n  ")),
         }
+    }
+}
+
+impl Settings {
+    /// What an auditor wants to know of the configuration, without anything secret: it is an entry of the ledger at
+    /// every start.
+    pub fn summary(&self) -> String {
+        let provider = self.provider.as_ref().map_or("none", |provider| &provider.issuer);
+        let retention = match self.retention.len() {
+            0 => "for ever".to_owned(),
+            _ => self.retention.iter().map(Rule::in_words).collect::<Vec<_>>().join("; "),
+        };
+        format!(
+            "database {}; people from {provider}; auditors {}; log key {}; kept {retention}; published to {}",
+            self.database,
+            self.auditor_roles.join(", "),
+            self.log_key.public(),
+            self.publish.in_words()
+        )
     }
 }
 

@@ -12,14 +12,20 @@ mod approvals;
 mod contracts;
 #[path = "desk/evidence.rs"]
 mod evidence;
+#[path = "desk/exports.rs"]
+mod exports;
 #[path = "desk/interleavings.rs"]
 mod interleavings;
+#[path = "desk/keeping.rs"]
+mod keeping;
 #[path = "desk/package.rs"]
 mod package;
 #[path = "desk/pages.rs"]
 mod pages;
 #[path = "desk/people.rs"]
 mod people;
+#[path = "desk/publishing.rs"]
+mod publishing;
 #[path = "desk/room.rs"]
 mod room;
 #[path = "desk/routes.rs"]

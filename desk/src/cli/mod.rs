@@ -13,6 +13,7 @@ mod check;
 mod detect;
 mod explain;
 mod export;
+mod holds;
 mod key;
 mod mask;
 mod masking;
@@ -48,6 +49,8 @@ pub enum Command {
     Detect(detect::Args),
     /// See what waits for a decision, and decide
     Approvals(approvals::Args),
+    /// Keep records from retention, or let it take them again
+    Holds(holds::Args),
     /// Check an export offline
     Verify(verify::Args),
     /// Make a private key for the log, for GRAPHWARDEN_LOG_KEY of every replica
@@ -70,6 +73,7 @@ impl Command {
             Self::Mask(args) => mask::run(args),
             Self::Detect(args) => detect::run(args),
             Self::Approvals(args) => approvals::run(args),
+            Self::Holds(args) => holds::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Key(args) => key::run(args),
             Self::Token(args) => token::run(args),

@@ -64,6 +64,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let database = settings.database.to_string();
     let public_url = settings.public_url.to_string();
+    let summary = settings.summary();
     let desk = Desk::new(settings, store.clone(), Clock::system())?;
     follow_the_database(&desk).await?;
     desk.store
@@ -74,6 +75,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             },
             desk.clock.now(),
         )
+        .await?;
+    desk.store
+        .record(&Event { detail: Some(&summary), ..Event::new("configuration") }, desk.clock.now())
         .await?;
     tracing::info!(%address, database, public_url, "listening");
     tracing::info!(key = desk.log_key.public(), "the log's public key: auditors need it to verify exports");
@@ -102,7 +106,7 @@ async fn follow_the_database(desk: &Desk) -> Result<(), crate::error::Error> {
     Ok(())
 }
 
-/// Signs a checkpoint every minute, where lines were added, and looks at the clock.
+/// Keeps the ledger, and looks at the clock.
 async fn every_minute(desk: Desk) {
     let mut minute = tokio::time::interval(std::time::Duration::from_secs(60));
     minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -111,10 +115,7 @@ async fn every_minute(desk: Desk) {
         if let Err(error) = follow_the_database(&desk).await {
             error.log();
         }
-        match desk.store.checkpoint(&desk.log_key, desk.clock.now()).await {
-            Ok(checkpoint) => tracing::debug!(size = checkpoint.size, "checkpoint"),
-            Err(error) => error.log(),
-        }
+        crate::keeping::round(&desk).await;
     }
 }
 

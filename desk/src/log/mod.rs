@@ -13,7 +13,9 @@
 mod api;
 mod cover;
 mod key;
+mod tiles;
 
 pub use api::router;
 pub use cover::{Root, cover};
 pub use key::{LogKey, PublicKey};
+pub use tiles::{tile_at, tile_path};

@@ -167,6 +167,6 @@ mod tests {
         assert_eq!((bars.len(), bars[0].name.as_str(), bars[0].good, bars[0].bad), (3, "2026-01", 60, 30));
         let names = top((0..40).map(|index| Bar { name: format!("n{index}"), good: index, bad: 0 }));
         assert_eq!((names.len(), names[0].good, names[ROWS - 1].name.as_str()), (ROWS, 39, "26 others"));
-        assert_eq!(names.iter().map(|bar| bar.good).sum::<u64>(), (0..40).sum());
+        assert_eq!(names.iter().map(|bar| bar.good).sum::<u64>(), (0..40_u64).sum::<u64>());
     }
 }

@@ -78,7 +78,7 @@ pub async fn write(
         after: subtrees(store, after, size).await?,
     };
     archive.whole("proof/range.json", &serde_json::to_vec(&range)?)?;
-    archive.whole("proof/checkpoint", &checkpoint.note)?;
+    archive.whole("proof/checkpoint", &store.cosigned(&checkpoint).await?)?;
     let since = match &request.since {
         Some(since) => Some(prove_since(store, key, since, size, &mut archive).await?),
         None => None,

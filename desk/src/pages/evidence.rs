@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::words::{self, Piece};
-use super::{Frame, PageError, is_auditor, render};
+use super::{Frame, PageError, is_auditor, render, replay};
 use crate::app::Desk;
 use crate::clock::parse_time;
 use crate::error::Error;
@@ -19,6 +19,8 @@ use crate::store::{Event, LineRow, Search};
 
 /// Lines a page.
 const PAGE: u32 = 50;
+/// Lines of one exchange that are looked at for its page: a stream has many segments.
+const SEGMENTS: u32 = 2_000;
 
 pub(super) fn router() -> Router<Desk> {
     Router::new()
@@ -27,7 +29,7 @@ pub(super) fn router() -> Router<Desk> {
         .route("/findings", get(findings))
 }
 
-fn check(desk: &Desk, person: &Person) -> Result<(), Error> {
+pub(super) fn check(desk: &Desk, person: &Person) -> Result<(), Error> {
     if is_auditor(desk, person) {
         return Ok(());
     }
@@ -70,7 +72,7 @@ struct EvidencePage {
     next: Option<String>,
     /// A date that could not be read.
     wrong: Option<String>,
-    kinds: [&'static str; 4],
+    kinds: [&'static str; 5],
     effects: [&'static str; 2],
 }
 
@@ -120,7 +122,7 @@ async fn search(
         next,
         wrong,
         wanted,
-        kinds: ["admission", "outcome", "start", "desk"],
+        kinds: ["admission", "segment", "outcome", "start", "desk"],
         effects: ["allow", "deny"],
     };
     Ok(render(&page)?)
@@ -179,6 +181,14 @@ fn row(line: &LineRow) -> Row {
     }
 }
 
+fn is_segment(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        kind: &'a str,
+    }
+    serde_json::from_slice::<Kind<'_>>(line).is_ok_and(|line| line.kind == "segment")
+}
+
 #[derive(Template)]
 #[template(path = "record.html")]
 struct RecordPage {
@@ -188,7 +198,12 @@ struct RecordPage {
     seq: i64,
     hash: String,
     received_words: String,
+    /// Whether retention has taken the contents.
+    gone: bool,
     pieces: Vec<Piece>,
+    approval: Option<replay::Met>,
+    replay: Vec<replay::Piece>,
+    replay_cut: bool,
     related: Vec<Row>,
 }
 
@@ -200,13 +215,26 @@ async fn show(
     check(&desk, &signed_in.session.person)?;
     let line = desk.store.line(position).await?.ok_or(Error::NotFound)?;
     let record: Value = serde_json::from_slice(&line.line).unwrap_or_default();
-    let related = match record["exchange"].as_str() {
+    let exchange = record["exchange"].as_str().filter(|exchange| !exchange.is_empty());
+    let (related, segments) = match exchange {
         Some(exchange) => {
             let search = Search { exchange: Some(exchange.to_owned()), ..Search::default() };
-            desk.store.search(&search, PAGE).await?
+            let (segments, related): (Vec<_>, Vec<_>) = desk
+                .store
+                .search(&search, SEGMENTS)
+                .await?
+                .into_iter()
+                .partition(|line| is_segment(&line.line));
+            // The newest come first.
+            (related, segments.into_iter().rev().map(|line| line.line).collect())
         }
-        None => Vec::new(),
+        None => (Vec::new(), Vec::new()),
     };
+    let records: Vec<Value> =
+        related.iter().filter_map(|line| serde_json::from_slice(&line.line).ok()).collect();
+    let outcome = records.iter().find(|record| record["kind"] == "outcome");
+    let (replay, replay_cut) = replay::pieces(&segments, outcome);
+    let approval = replay::approval(&record).or_else(|| replay::approval(outcome?));
     let detail = format!("record {position}");
     let event = Event {
         person: Some(&signed_in.session.person),
@@ -219,7 +247,11 @@ async fn show(
         row: row(&line),
         hash: hex(&line.hash),
         received_words: words::time(line.received_at),
+        gone: line.line.is_empty(),
         pieces: words::pieces(&words::pretty(&String::from_utf8_lossy(&line.line))),
+        approval,
+        replay,
+        replay_cut,
         related: related.iter().filter(|other| other.position != position).map(row).collect(),
         chain: line.chain,
         seq: line.seq,
@@ -245,6 +277,12 @@ struct FindingsPage {
 
 async fn findings(State(desk): State<Desk>, signed_in: SignedIn) -> Result<Html<String>, PageError> {
     check(&desk, &signed_in.session.person)?;
+    let event = Event {
+        person: Some(&signed_in.session.person),
+        detail: Some("findings"),
+        ..Event::new("evidence_read")
+    };
+    desk.store.record(&event, desk.clock.now()).await?;
     let (contradictions, clocks): (Vec<_>, Vec<_>) =
         desk.store.findings(200).await?.into_iter().partition(|finding| finding.kind == "contradiction");
     let publications = desk.store.publications().await?;

@@ -5,6 +5,8 @@
 //! | `list` | what waits, and the history |
 //! | `request` | one request, and deciding about it |
 //! | `evidence` | searching the ledger, one record, findings |
+//! | `replay` | the approval and the stream on a record's page |
+//! | `auditor` | making an export, verifying one |
 //! | `assets` | style, script, icon |
 
 use askama::Template;
@@ -18,8 +20,10 @@ use crate::people::Person;
 use crate::store::Session;
 
 mod assets;
+mod auditor;
 mod evidence;
 mod list;
+mod replay;
 mod request;
 mod words;
 
@@ -30,6 +34,7 @@ pub fn router() -> Router<Desk> {
         .merge(list::router())
         .merge(request::router())
         .merge(evidence::router())
+        .merge(auditor::router())
 }
 
 /// What every page has around it.

@@ -85,7 +85,8 @@ impl Rule {
         query.push(")");
     }
 
-    fn in_words(&self) -> String {
+    /// It in words.
+    pub fn in_words(&self) -> String {
         let list =
             |names: &[String], all: &str| if names.is_empty() { all.to_owned() } else { names.join(", ") };
         format!(

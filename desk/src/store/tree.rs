@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use tlog_tiles::{
-    Hash, HashReader, record_hash, stored_hash_index, stored_hashes_for_record_hash, sub_tree_index,
+    Hash, HashReader, Tile, record_hash, stored_hash_index, stored_hashes_for_record_hash, sub_tree_index,
     tree_hash,
 };
 
@@ -102,6 +102,29 @@ impl Store {
         tlog_tiles::prove_tree(new, old, &wanted).map_err(internal)?;
         let nodes = self.nodes(&wanted.0.into_inner()).await?;
         tlog_tiles::prove_tree(new, old, &nodes).map_err(internal)
+    }
+
+    /// The checkpoint with the signatures of its witnesses.
+    pub async fn cosigned(&self, checkpoint: &StoredCheckpoint) -> Result<Vec<u8>, Error> {
+        let mut note = checkpoint.note.clone();
+        for line in self.cosignatures(checkpoint.size).await? {
+            note.extend_from_slice(line.as_bytes());
+            note.push(b'\n');
+        }
+        Ok(note)
+    }
+
+    /// How many lines are in the tree; lines may be waiting to be added.
+    pub async fn tree_size(&self) -> Result<u64, Error> {
+        Ok(unsigned(sql("SELECT size FROM tree").scalar(&mut self.reader().await?).await?))
+    }
+
+    /// The hashes of a tile, which the tree has to have.
+    pub async fn tile(&self, tile: &Tile) -> Result<Vec<u8>, Error> {
+        let wanted = Wanted::default();
+        tile.read_data(&wanted).map_err(internal)?;
+        let nodes = self.nodes(&wanted.0.into_inner()).await?;
+        tile.read_data(&nodes).map_err(internal)
     }
 
     /// Nodes of the tree.

@@ -70,7 +70,7 @@ async fn a_fork_is_refused_whole_and_kept_as_a_finding() {
     assert_eq!((reply.status, reply.reason().as_str()), (StatusCode::CONFLICT, "chain_contradiction"));
     assert_eq!(room.ledger().await, mine, "nothing of the batch was taken");
     let findings = room.desk.store.findings(10).await.unwrap();
-    assert_eq!((findings[0].chain.as_str(), findings[0].seq), ("one", 0));
+    assert_eq!((findings[0].chain.as_str(), findings[0].seq), ("one", Some(0)));
     assert_eq!(room.hand_in(batch(&fresh)).await.status, StatusCode::OK, "the chain beside it goes on");
 }
 
@@ -179,15 +179,15 @@ async fn the_tables_refuse_to_be_rewritten() {
     let id = room.ask(&ask("x1")).await.json()["id"].as_str().unwrap().to_owned();
     room.decide(&id, &person("max", &["manager"]), "approve").await.unwrap();
     let replacing = [
-        "INSERT OR REPLACE INTO lines SELECT 0, chain, seq, hash, prev, x'78', 0, 0, kind, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
-        "INSERT OR REPLACE INTO lines SELECT 99, chain, seq, hash, prev, x'78', 0, 0, kind, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
+        "INSERT OR REPLACE INTO lines SELECT 0, chain, seq, hash, prev, x'78', 0, 0, kind, null, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
+        "INSERT OR REPLACE INTO lines SELECT 99, chain, seq, hash, prev, x'78', 0, 0, kind, null, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
         "INSERT OR REPLACE INTO decisions SELECT id, approval, issuer, subject, name, email, roles, 'deny', comment, at FROM decisions",
     ];
     let truncating = ["TRUNCATE lines", "TRUNCATE decisions", "TRUNCATE approvals CASCADE"];
     let rewriting = [
         "UPDATE lines SET line = prev WHERE position = 0",
         "DELETE FROM lines WHERE position = 1",
-        "INSERT INTO lines SELECT 99, 'x', seq, hash, prev, line, 0, 0, kind, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
+        "INSERT INTO lines SELECT 99, 'x', seq, hash, prev, line, 0, 0, kind, null, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
         "UPDATE decisions SET decision = 'deny'",
         "DELETE FROM decisions",
         "DELETE FROM approvals",

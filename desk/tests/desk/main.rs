@@ -2,17 +2,21 @@
 //!
 //! `room` holds the desk under test; `approvals` and `evidence` are the gateway's side;
 //! `people` is the API for people, `package` what auditors get, `pages` what they see, `interleavings` mixes them
-//! at random, `contracts` holds answers against the OpenAPI documents. `tests/postgres.rs` runs all of it again.
+//! at random, `exports` is what auditors take away, `keeping` what becomes of records, `publishing` where checkpoints
+//! go, `contracts` holds answers against the OpenAPI documents. `tests/postgres.rs` runs all of it again.
 
 #![allow(missing_docs, reason = "tests are named for what they show")]
 
 mod approvals;
 mod contracts;
 mod evidence;
+mod exports;
 mod interleavings;
+mod keeping;
 mod package;
 mod pages;
 mod people;
+mod publishing;
 mod room;
 mod routes;
 

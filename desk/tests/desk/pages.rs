@@ -11,13 +11,13 @@ use serde_json::json;
 use crate::room::{Reply, Room, ask};
 
 /// A browser as far as the desk can tell: it keeps cookies and follows to the issuer and back.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     room: &'a Room,
     cookies: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(room: &'a Room) -> Self {
+    pub(crate) fn new(room: &'a Room) -> Self {
         Self { room, cookies: RefCell::default() }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Browser<'a> {
         reply
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send("GET", path, None).await
     }
 
@@ -61,7 +61,7 @@ impl<'a> Browser<'a> {
         format!("{}?{}", back.path(), back.query().unwrap())
     }
 
-    async fn sign_in(&self, person: Person) {
+    pub(crate) async fn sign_in(&self, person: Person) {
         let path = self.way_back(person, "/history").await;
         let reply = self.get(&path).await;
         assert_eq!(
@@ -71,9 +71,32 @@ impl<'a> Browser<'a> {
     }
 
     /// The token that forms carry.
-    async fn csrf(&self) -> String {
+    pub(crate) async fn csrf(&self) -> String {
         let page = self.get("/").await.text;
         page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    }
+
+    /// Sends a form with files: each field's name, its file's name where it is one, and its bytes.
+    pub(crate) async fn upload(
+        &self,
+        path: &str,
+        fields: &[(&str, Option<&str>, &[u8])],
+    ) -> (StatusCode, axum::http::HeaderMap, Vec<u8>) {
+        let cookies: Vec<String> =
+            self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut body = Vec::new();
+        for (name, file, bytes) in fields {
+            let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+            let head = format!("--b0undary\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n");
+            body.extend([head.as_bytes(), bytes, b"\r\n"].concat());
+        }
+        body.extend(b"--b0undary--\r\n");
+        let request = Request::post(path)
+            .header("cookie", cookies.join("; "))
+            .header("content-type", "multipart/form-data; boundary=b0undary")
+            .body(Body::from(body))
+            .unwrap();
+        self.room.answer(request).await
     }
 
     async fn decide(&self, id: &str, word: &str, comment: &str) -> Reply {
@@ -266,7 +289,7 @@ async fn evidence_is_for_auditors_and_reading_it_is_recorded() {
     assert!(auditor.get("/findings").await.text.contains("Every chain is complete"));
     assert_eq!(auditor.get(&format!("/approvals/{id}")).await.status, StatusCode::OK);
     let read = room.events().await.iter().filter(|(event, _)| event == "evidence_read").count();
-    assert_eq!(read, 4);
+    assert_eq!(read, 5, "three searches, a record, the findings");
 }
 
 #[tokio::test]

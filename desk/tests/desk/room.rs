@@ -166,6 +166,20 @@ impl Room {
         Reply { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.into()).unwrap() }
     }
 
+    /// Status, headers and bytes of an answer that need be no text.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let (parts, body) = self.app.clone().oneshot(request).await.unwrap().into_parts();
+        let bytes =
+            tokio::time::timeout(Duration::from_secs(30), to_bytes(body, usize::MAX)).await.unwrap().unwrap();
+        (parts.status, parts.headers, bytes.into())
+    }
+
+    /// Status and bytes of a page that need be no text.
+    pub(crate) async fn raw(&self, path: &str) -> (StatusCode, Vec<u8>) {
+        let answer = self.answer(Request::get(path).body(Body::empty()).unwrap()).await;
+        (answer.0, answer.2)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }

@@ -28,7 +28,14 @@ fn each_exchange_leaves_a_masked_record_in_an_unbroken_chain() {
     run("record", async |site: &Site| {
         let upstream = upstream().await?;
         // Two workers, so that there is more than one chain.
-        let gate = Gate::with(site, upstream.port(), |setup| setup.concurrency = 2).await?;
+        let log = site.folder().join("access.log");
+        let access_log = shipped_access_log(&log)?;
+        let gate = Gate::with(site, upstream.port(), |setup| {
+            setup.concurrency = 2;
+            setup.access_log = Some(access_log);
+            setup.policy["evidence"]["filter_state"] = json!(true);
+        })
+        .await?;
         let token = gate.token(Person::Analyst);
         run_support().bearer(&token).send(gate.port()).await?.expect_status(200)?;
         gate.send(Person::Auditor, run_support()).await?.expect_status(403)?;
@@ -62,6 +69,8 @@ fn each_exchange_leaves_a_masked_record_in_an_unbroken_chain() {
             .context("no outcome of the 401")?;
         ensure!(nobody["decision"]["reason"] == "token_missing", "{nobody}");
 
+        the_meshs_own_log_says_the_same(&log, run, denied).await?;
+
         let admissions = gate.lines(site, "admission", 1).await?;
         ensure!(admissions.iter().any(|line| line["exchange"] == run["exchange"]), "no admission of the run");
 
@@ -75,6 +84,59 @@ fn each_exchange_leaves_a_masked_record_in_an_unbroken_chain() {
         gate.outcomes(site, 25).await?;
         every_line_binds_the_one_before(&gate.desk.export_text(site)?)
     });
+}
+
+/// `envoy/access-log.yaml` as people copy it, into this file.
+fn shipped_access_log(path: &std::path::Path) -> Result<Value> {
+    let shipped = graphwarden_stand::Tools::find().root().join("envoy/access-log.yaml");
+    let mut config: Value = serde_saphyr::from_str(&std::fs::read_to_string(shipped)?)?;
+    let file = config.pointer_mut("/access_log/0/typed_config/path").context("no path")?;
+    *file = json!(path);
+    Ok(config["access_log"].take())
+}
+
+/// What the filter sets as filter state is in Envoy's access log, entry by entry as in the record.
+async fn the_meshs_own_log_says_the_same(log: &std::path::Path, run: &Value, denied: &Value) -> Result<()> {
+    let entries = || -> Vec<Value> {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    // Envoy writes its log every ten seconds, or when it has much.
+    wait_until("the access log", Duration::from_secs(25), async || {
+        let entries = entries();
+        [run, denied].iter().all(|line| entries.iter().any(|entry| entry["exchange"] == line["exchange"]))
+    })
+    .await?;
+    for line in [run, denied] {
+        let entries = entries();
+        let entry = entries.iter().find(|entry| entry["exchange"] == line["exchange"]).context("no entry")?;
+        for (field, pointer) in [
+            ("subject", "/actor/subject"),
+            ("issuer", "/actor/issuer"),
+            ("operation", "/operations/0/operation"),
+            ("graph", "/operations/0/graph"),
+            ("thread", "/operations/0/thread"),
+            ("decision", "/decision/effect"),
+            ("rule", "/decision/rule"),
+            ("reason", "/decision/reason"),
+            ("policy", "/policy"),
+            ("digest", "/request/digest"),
+            ("status", "/response/status"),
+            ("end", "/response/end"),
+            ("request_id", "/request_id"),
+        ] {
+            let recorded = line.pointer(pointer).cloned().unwrap_or(Value::Null);
+            ensure!(
+                entry[field] == recorded,
+                "{field}: {} in the log, {recorded} in the record",
+                entry[field]
+            );
+        }
+    }
+    let entries = entries();
+    let entry = entries.iter().find(|entry| entry["exchange"] == run["exchange"]).context("no entry")?;
+    ensure!(entry["masked"] == "email=1", "{entry}");
+    expect_masked("the access log", &std::fs::read_to_string(log)?)
 }
 
 fn every_line_binds_the_one_before(text: &str) -> Result<()> {

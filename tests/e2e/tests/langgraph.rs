@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use graphwarden_e2e::{Checks, Gate, assembled, billing, expect_masked};
-use graphwarden_stand::{Answer, Ask, LangGraph, LangGraphSetup, Part, Person, Site, run};
+use graphwarden_stand::{Answer, Ask, LangGraph, LangGraphSetup, Part, Person, Site, run, wait_until};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 fn question(modes: &[&str]) -> Value {
     let mut body = json!({
@@ -65,9 +66,89 @@ fn the_real_server_behaves_through_the_gate() {
                 a_charge_happens_only_after_a_manager_agrees(&gate, &langgraph),
             )
             .await;
+        checks
+            .check("a stream is recorded as it flowed", a_stream_is_recorded_as_it_flowed(&gate, site))
+            .await;
+        checks.check("no planted value is anywhere", no_planted_value_is_anywhere(&gate, site)).await;
         checks.check("a LangGraph that is down is a clear error", is_missed(&gate, &mut langgraph)).await;
         checks.outcome()
     });
+}
+
+/// The segments of an exchange are what its caller was sent, and the record names its run.
+async fn a_stream_is_recorded_as_it_flowed(gate: &Gate, site: &Site) -> Result<()> {
+    let answer = stream(gate, &["messages-tuple", "values"]).await?;
+    let sent = answer.text();
+    let digest: String = Sha256::digest(sent.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = || -> Result<Option<(Value, Vec<Value>)>> {
+        let lines = gate.desk.export(site)?;
+        let outcome = lines.iter().find(|line| line["response"]["body_sha256"] == digest.as_str());
+        Ok(outcome.map(|outcome| {
+            let segments = lines
+                .iter()
+                .filter(|line| line["kind"] == "segment" && line["exchange"] == outcome["exchange"]);
+            (outcome.clone(), segments.cloned().collect())
+        }))
+    };
+    wait_until("the outcome of the stream", Duration::from_secs(10), async || {
+        found().is_ok_and(|found| found.is_some())
+    })
+    .await?;
+    let (outcome, segments) = found()?.context("no outcome with the stream's digest")?;
+    let pieces: Vec<&Value> =
+        segments.iter().filter_map(|line| line["segment"]["pieces"].as_array()).flatten().collect();
+    let text: String = pieces.iter().filter_map(|piece| piece[1].as_str()).collect();
+    ensure!(text == sent, "the segments are not what was sent: {} bytes of {}", text.len(), sent.len());
+    ensure!(outcome["response"]["segments"] == segments.len(), "{outcome}");
+    let offsets: Vec<u64> = pieces.iter().filter_map(|piece| piece[0].as_u64()).collect();
+    ensure!(offsets.is_sorted() && offsets.len() > 3, "{offsets:?}");
+    let metadata =
+        answer.events().into_iter().find(|(event, _)| event == "metadata").context("no metadata")?;
+    let run: Value = serde_json::from_str(&metadata.1)?;
+    ensure!(outcome["operations"][0]["run"] == run["run_id"], "{outcome}");
+    Ok(())
+}
+
+/// Not in the database, not in a log, not in any form of export: neither personal data nor a token.
+async fn no_planted_value_is_anywhere(gate: &Gate, site: &Site) -> Result<()> {
+    let tokens = [Person::Analyst, Person::Engineer, Person::Manager].map(|person| gate.token(person));
+    let program = site.tools().program()?;
+    let database = site.folder().join("desk.db");
+    for (out, more) in
+        [("lines.jsonl", [].as_slice()), ("ocsf.jsonl", &["--format", "ocsf"]), ("all.zip", &[])]
+    {
+        let output = Command::new(&program)
+            .args(["export", "--database"])
+            .arg(&database)
+            .arg("--out")
+            .arg(site.folder().join(out))
+            .args(more)
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let unpacked = site.folder().join("unpacked");
+    let mut unzip = Command::new(site.tools().python()?);
+    let script = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
+    ensure!(unzip.args(["-c", script]).arg(site.folder().join("all.zip")).arg(&unpacked).status()?.success());
+    let mut looked = 0;
+    for folder in [site.folder(), &unpacked, &unpacked.join("proof")] {
+        for entry in std::fs::read_dir(folder)?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // LangGraph's own files are on the other side of the gate.
+            if !entry.path().is_file() || name.starts_with("langgraph") || name.starts_with("billing") {
+                continue;
+            }
+            let text = String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned();
+            expect_masked(&name, &text)?;
+            for token in &tokens {
+                let signature = token.rsplit('.').next().unwrap_or(token);
+                ensure!(!text.contains(signature), "{name} holds a token");
+            }
+            looked += 1;
+        }
+    }
+    ensure!(looked >= 12, "only {looked} files were looked at");
+    Ok(())
 }
 
 async fn answers_and_streams_of_every_mode_are_masked(gate: &Gate) -> Result<()> {

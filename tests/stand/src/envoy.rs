@@ -53,6 +53,8 @@ pub struct EnvoySetup {
     pub before: Vec<Value>,
     /// More variables that the policy may name.
     pub environment: Vec<(String, String)>,
+    /// Access loggers instead of the shipped one.
+    pub access_log: Option<Value>,
 }
 
 impl EnvoySetup {
@@ -69,6 +71,7 @@ impl EnvoySetup {
             filter: Filter::default(),
             before: Vec::new(),
             environment: Vec::new(),
+            access_log: None,
         }
     }
 }
@@ -86,6 +89,9 @@ pub struct Envoy {
     port: Port,
     admin: Port,
     part: Part,
+    name: String,
+    folder: PathBuf,
+    command: Command,
 }
 
 impl Envoy {
@@ -111,14 +117,20 @@ impl Envoy {
             // Hot restart needs a shared memory segment per base id, and parallel tests would share it.
             .args(["--disable-hot-restart", "--concurrency", &setup.concurrency.to_string()])
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
-        let mut part = Part::start(name, site.folder(), &command)?;
-        let url = format!("http://127.0.0.1:{}/ready", admin.number());
-        part.ready(Duration::from_secs(120), async || match reqwest::get(&url).await {
-            Ok(answer) => answer.status().is_success(),
-            Err(_) => false,
-        })
-        .await?;
-        Ok(Self { port, admin, part })
+        let folder = site.folder().to_path_buf();
+        let part = serving(name, &folder, &command, &admin).await?;
+        Ok(Self { port, admin, part, name: name.to_owned(), folder, command })
+    }
+
+    /// Kills Envoy without asking, with all its workers and what they had not delivered.
+    pub fn kill(&mut self) {
+        self.part.kill();
+    }
+
+    /// Starts it again on the same ports with the same configuration.
+    pub async fn resume(&mut self) -> Result<()> {
+        self.part = serving(&self.name, &self.folder, &self.command, &self.admin).await?;
+        Ok(())
     }
 
     /// Runs `envoy --mode validate` on a setup: `Ok` with the log when Envoy takes it.
@@ -177,6 +189,18 @@ impl Envoy {
     }
 }
 
+/// Starts Envoy and waits until it serves.
+async fn serving(name: &str, folder: &std::path::Path, command: &Command, admin: &Port) -> Result<Part> {
+    let mut part = Part::start(name, folder, command)?;
+    let url = format!("http://127.0.0.1:{}/ready", admin.number());
+    part.ready(Duration::from_secs(120), async || match reqwest::get(&url).await {
+        Ok(answer) => answer.status().is_success(),
+        Err(_) => false,
+    })
+    .await?;
+    Ok(part)
+}
+
 /// Envoy with the environment that the policy names.
 fn command(site: &Site) -> Result<Command> {
     let mut command = Command::new(site.tools().envoy()?);
@@ -207,6 +231,10 @@ fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<
         if let Some(members) = cluster.as_object_mut() {
             members.remove("transport_socket");
         }
+    }
+    if let Some(access_log) = &setup.access_log {
+        let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+        part(&mut config, manager)?["access_log"] = access_log.clone();
     }
     let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
     let filters = part(&mut config, filters)?.as_array_mut().context("http_filters")?;
