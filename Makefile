@@ -59,6 +59,10 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 test-e2e: nextest build venv node-modules ## A real Envoy, a real LangGraph, a real issuer, the real desk
 	cargo nextest run -p graphwarden-e2e
 
+.PHONY: crash
+crash: nextest build venv ## Kill desk, Envoy and both at random moments under load, KILLS (200) times
+	KILLS=$${KILLS:-200} cargo nextest run -p graphwarden-e2e --test crash --no-capture --profile crash
+
 .PHONY: lint
 lint: toolchain deny node-modules ## Formatting, lints, licences, the rules of this house
 	cargo fmt --all --check
@@ -82,6 +86,7 @@ fuzz: cargo-fuzz ## Fuzz each target for FUZZ_SECONDS (600)
 bench: build venv ## Compare Envoy alone, with a no-op filter and with ours, interleaved in one run
 	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop -p graphwarden-bench-copy
 	cargo run --profile fast --quiet -p graphwarden-bench
+	cargo run --profile fast --quiet -p graphwarden-bench -- ledger
 
 .PHONY: bench-kernels
 bench-kernels: ## Criterion benchmarks of the parts

@@ -14,7 +14,8 @@ pub fn tile_path(tile: &Tile) -> String {
 pub fn tile_at(path: &str, size: u64) -> Option<Tile> {
     // The library's own reading of paths stops with a panic at levels and widths that no tile has.
     let (level, _) = path.split_once('/')?;
-    if level.parse::<u8>().ok()? > HIGHEST || path.ends_with(".p/0") {
+    let width = path.rsplit_once(".p/").map_or(Some(1), |(_, width)| width.parse::<u32>().ok())?;
+    if level.parse::<u8>().ok()? > HIGHEST || width == 0 {
         return None;
     }
     let tile = Tile::from_path(&format!("tile/8/{path}")).ok()?;

@@ -311,6 +311,38 @@ async fn ocsf_events_are_valid_against_the_schema_and_carry_their_proof() {
     assert!(!validator.is_valid(&wrong));
 }
 
+/// The record's schema as it is published, on lines of every kind.
+#[tokio::test]
+async fn records_are_what_the_published_schema_says() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../docs/evidence-record.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let room = Room::open().await;
+    filled(&room).await;
+    let mut chain = Chain::new("streams".into());
+    let mut segment = Record::new(Kind::Segment, "s1", "gate", 5);
+    segment.segment = Some(graphwarden_policies::evidence::SegmentRecord {
+        index: 0,
+        pieces: vec![graphwarden_policies::evidence::Piece(7, "data: 1".into())],
+    });
+    room.hand_in(chain.seal(&segment).unwrap().bytes).await;
+    let id = room.ask(&crate::room::ask("x1")).await.json()["id"].as_str().unwrap().to_owned();
+    room.decide(&id, &crate::room::person("max", &["manager"]), "approve").await.unwrap();
+    room.desk.store.mark_unfinished(room.clock.now() + 1, room.clock.now()).await.unwrap();
+    let mut kinds = std::collections::BTreeSet::new();
+    for line in room.ledger().await {
+        let line: Value = serde_json::from_slice(&line).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&line).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}\n{line:#}");
+        kinds.insert(line["kind"].as_str().unwrap().to_owned());
+        let mut wrong = line.clone();
+        wrong["seq"] = json!(-1);
+        assert!(!validator.is_valid(&wrong));
+    }
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
+}
+
 #[tokio::test]
 async fn a_scim_service_is_asked_page_by_page_with_its_token() {
     use axum::extract::Query;

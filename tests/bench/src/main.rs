@@ -7,6 +7,7 @@
 //! Envoy's own, read from the kernel, and the steadiest figure on a busy machine.
 
 mod identity;
+mod ledger;
 mod load;
 mod upstream;
 
@@ -56,6 +57,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Role {
+    /// Measures the ledger: appending, export and verification, and what evidence before action adds
+    Ledger {
+        /// Records to append, export and verify
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u64,
+        /// Leave out what needs Envoy
+        #[arg(long)]
+        desk_only: bool,
+    },
     /// Answers with 4 KB of JSON; started by the benchmark itself
     Upstream {
         /// Port on 127.0.0.1
@@ -78,8 +88,10 @@ struct Variant {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Role::Upstream { port }) = arguments.command {
-        return upstream::serve(port);
+    match arguments.command {
+        Some(Role::Upstream { port }) => return upstream::serve(port),
+        Some(Role::Ledger { records, desk_only }) => return ledger::measure(records, desk_only),
+        None => {}
     }
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
