@@ -91,14 +91,16 @@ fn main() -> Result<()> {
     match arguments.command {
         Some(Role::Upstream { port }) => return upstream::serve(port),
         Some(Role::Ledger { records, desk_only }) => return ledger::measure(records, desk_only),
-        None => {}
+        Some(Role::Identity(_)) | None => {}
     }
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (port, _answering) = answering(&site, &runtime)?;
     let compared = match arguments.command {
         Some(Role::Identity(arguments)) => identity::compare(arguments, &site, &runtime, port.number()),
-        Some(Role::Upstream { .. }) | None => compare(&arguments, &site, &runtime, port.number()),
+        Some(Role::Upstream { .. } | Role::Ledger { .. }) | None => {
+            compare(&arguments, &site, &runtime, port.number())
+        }
     };
     compared.with_context(|| format!("logs: {}", site.folder().display()))?;
     site.passed();
