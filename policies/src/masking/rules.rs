@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::config::Malformed;
 use super::detectors::{Action, DetectorId, Detectors};
 use super::edits::Edits;
-use super::json::Stop;
+use super::json::{Names, Stop};
 use super::lanes::{Growth, Lane, LaneKey, Lanes};
 use super::path::{LONGEST_NAME, Paths, Places, Step};
 
@@ -128,11 +128,13 @@ pub(super) struct Context<'a> {
     lanes: &'a mut Lanes,
     /// Room for what takes the place of a find.
     room: Vec<u8>,
+    /// Names that need no second look.
+    pub(super) names: Names,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(rules: &'a Rules, counts: &'a mut Counts, lanes: &'a mut Lanes) -> Self {
-        Self { rules, counts, lanes, room: Vec::new() }
+        Self { rules, counts, lanes, room: Vec::new(), names: Names::default() }
     }
 
     /// Room to render into, empty.

@@ -55,7 +55,7 @@ pub(super) fn decode(
     let mut all = Triggers::NONE;
     loop {
         let rest = within.get(at..)?;
-        let (length, seen) = table.before(rest, Triggers::END);
+        let (length, seen) = table.inside(rest);
         if strict && seen.has(Triggers::CONTROL) {
             return None;
         }

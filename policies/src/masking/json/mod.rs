@@ -10,6 +10,7 @@
 //! cut, as the policy says. Nesting beyond the policy's limit is never let through.
 
 mod escaped;
+mod names;
 mod quick;
 mod string;
 
@@ -24,6 +25,8 @@ use crate::masking::rules::Context;
 use crate::masking::survey;
 use crate::masking::text::{Verdict, at_hand};
 use crate::masking::token;
+
+pub(super) use names::Names;
 
 /// Longest number or literal, blanks behind it included.
 const LONGEST_TOKEN: usize = 1024;

@@ -3,6 +3,7 @@
 //! would have answered is what is answered here.
 
 use super::escaped::{self, AsSpelled};
+use super::names::Known;
 use super::string::{begins_document, look};
 use super::{Flow, Frame, Json, State, Stop};
 use crate::masking::detectors::{Detectors, Triggers};
@@ -89,7 +90,14 @@ impl<'i> Way<'_, 'i, '_, '_> {
             }
         };
         match (self.json.state, byte) {
-            (State::Name | State::FirstName, b'"') => return self.member(),
+            (State::Name | State::FirstName, b'"') => {
+                self.member()?;
+                // Most values follow right behind.
+                let [b':', first @ 0x21..=0xFF, ..] = *self.input.get(self.at..)? else { return Some(()) };
+                self.json.state = State::Value;
+                self.at += 1;
+                return self.value(first);
+            }
             (State::Colon, b':') => self.json.state = State::Value,
             (State::Value, _) => return self.value(byte),
             (State::FirstElement, _) if byte != b']' => return self.value(byte),
@@ -119,35 +127,51 @@ impl<'i> Way<'_, 'i, '_, '_> {
     /// The inside of the string that begins here, and all that it has.
     fn inside(&self) -> Option<(&'i [u8], Triggers)> {
         let rest = self.input.get(self.at + 1..)?;
-        let (end, seen) = self.detectors.table().before(rest, Triggers::END);
+        let (end, seen) = self.detectors.table().inside(rest);
         let (body, tail) = rest.split_at_checked(end)?;
         let whole = tail.first() == Some(&b'"') && !(seen.has(Triggers::CONTROL) && self.context.is_strict());
         whole.then_some((body, seen))
     }
 
     fn member(&mut self) -> Option<()> {
-        let (name, seen) = self.inside()?;
         let places = self.json.stack.last()?.places;
+        let known = self.input.get(self.at + 1..).and_then(Known::read);
+        if let Some(known) = &known
+            && let Some(to) = self.context.names.find(known, places)
+        {
+            (self.json.places, self.json.rule) = (to, None);
+            let begin = self.at + 1;
+            self.at = begin + known.length + 1;
+            self.name.clear();
+            self.new_name = self.input.get(begin..begin + known.length);
+            self.json.state = State::Colon;
+            return Some(());
+        }
+        let (name, seen) = self.inside()?;
         (self.json.places, self.json.rule) = self.context.member(places, name);
         self.forget_name();
-        self.answer(name, seen);
+        let clear = self.answer(name, seen);
+        if let Some(known) = known.filter(|_| clear && self.json.rule.is_none()) {
+            self.context.names.keep(known, places, self.json.places);
+        }
         self.new_name = Some(name.get(..=LONGEST_NAME).unwrap_or(name));
         self.json.state = State::Colon;
         // What a rule masks goes the other way.
         self.json.rule.is_none().then_some(())
     }
 
-    /// Answers the string that begins here, with its quotes.
-    fn answer(&mut self, body: &[u8], seen: Triggers) {
+    /// Answers the string that begins here, with its quotes, and says whether nothing is found in it.
+    fn answer(&mut self, body: &[u8], seen: Triggers) -> bool {
         let begin = self.at + 1;
         self.at = begin + body.len() + 1;
         let label = self.new_name.unwrap_or(&self.name);
         let active = self.detectors.glance(label, seen, body.len());
-        if !active.is_none() && !self.context.is_id(label, body) {
-            self.flow.pass(begin - self.told);
-            look(label, body, active, self.context, self.flow);
-            self.told = begin + body.len();
+        if active.is_none() || self.context.is_id(label, body) {
+            return true;
         }
+        self.flow.pass(begin - self.told);
+        self.told = begin + body.len();
+        look(label, body, active, self.context, self.flow)
     }
 
     /// Answers a string with escapes or a document in it.
@@ -194,7 +218,9 @@ impl<'i> Way<'_, 'i, '_, '_> {
                     return None;
                 }
                 match self.inside() {
-                    Some((body, seen)) if !begins_document(body) => self.answer(body, seen),
+                    Some((body, seen)) if !begins_document(body) => {
+                        self.answer(body, seen);
+                    }
                     _ => self.escaped()?,
                 }
                 self.json.ordinal += 1;
@@ -219,6 +245,10 @@ impl<'i> Way<'_, 'i, '_, '_> {
         }
         self.count_element();
         self.json.state = self.json.behind();
+        if self.json.state == State::After && self.input.get(self.at) == Some(&b',') {
+            self.at += 1;
+            self.json.state = if self.json.stack.last()?.array { State::Value } else { State::Name };
+        }
         Some(())
     }
 

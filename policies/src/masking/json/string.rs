@@ -11,7 +11,7 @@ use crate::masking::lanes::Growth;
 use crate::masking::path::LONGEST_NAME;
 use crate::masking::rules::{Context, WITHHELD};
 use crate::masking::survey;
-use crate::masking::text::at_hand;
+use crate::masking::text::{Verdict, at_hand};
 
 impl Json {
     /// The inside of a string, up to and with its closing quote where that is at hand.
@@ -280,16 +280,22 @@ impl Json {
     }
 }
 
-/// Hands a string at hand, in a value called `label`, to the detectors; `active` is what a glance told of it.
+/// Hands a string at hand, in a value called `label`, to the detectors, and says whether they find nothing; `active` is
+/// what a glance told of it.
 pub(super) fn look(
     label: &[u8],
     body: &[u8],
     active: Triggers,
     context: &mut Context<'_>,
     flow: &mut Flow<'_>,
-) {
+) -> bool {
+    let mut clear = true;
     let detectors = context.detectors();
-    at_hand(detectors, label, body, active, |verdict| apply(verdict, context, Spelling::Quoted, flow));
+    at_hand(detectors, label, body, active, |verdict| {
+        clear &= matches!(verdict, Verdict::Clear { .. });
+        apply(verdict, context, Spelling::Quoted, flow);
+    });
+    clear
 }
 
 /// Whether a text may be a document of its own.

@@ -90,28 +90,27 @@ impl Table {
         self.0.get(usize::from(byte)).copied().unwrap_or(Triggers::NONE)
     }
 
-    /// All that eight bytes may be.
-    fn eight(&self, bytes: &[u8; 8]) -> Triggers {
-        let [a, b, c, d, e, f, g, h] = bytes.map(|byte| self.at(byte));
-        a.and(b).and(c.and(d)).and(e.and(f).and(g.and(h)))
+    /// All that these bytes may be.
+    pub(crate) fn seen(&self, text: &[u8]) -> Triggers {
+        text.iter().fold(Triggers::NONE, |seen, byte| seen.and(self.at(*byte)))
     }
 
-    /// How many bytes there are before the first that may be any of `wanted`, and all that those may be.
-    pub(crate) fn before(&self, text: &[u8], wanted: Triggers) -> (usize, Triggers) {
+    /// How many bytes there are before the first quote or backslash, and all that those may be.
+    pub(crate) fn inside(&self, text: &[u8]) -> (usize, Triggers) {
         let mut seen = Triggers::NONE;
         let mut at = 0;
         let (eights, _) = text.as_chunks::<8>();
         for bytes in eights {
-            let triggers = self.eight(bytes);
-            if triggers.has(wanted) {
-                break;
+            if let Some(end) = end_in(bytes) {
+                return (at + end, seen.and(self.seen(bytes.get(..end).unwrap_or_default())));
             }
-            seen = seen.and(triggers);
+            let [a, b, c, d, e, f, g, h] = bytes.map(|byte| self.at(byte));
+            seen = seen.and(a.and(b).and(c.and(d)).and(e.and(f).and(g.and(h))));
             at += 8;
         }
         for byte in text.get(at..).unwrap_or_default() {
             let triggers = self.at(*byte);
-            if triggers.has(wanted) {
+            if triggers.has(Triggers::END) {
                 break;
             }
             seen = seen.and(triggers);
@@ -119,11 +118,16 @@ impl Table {
         }
         (at, seen)
     }
+}
 
-    /// All that the bytes of `text` may be.
-    pub(crate) fn seen(&self, text: &[u8]) -> Triggers {
-        self.before(text, Triggers::NONE).1
-    }
+/// Where the first quote or backslash is in eight bytes: in a register, a byte is zero where subtracting one borrows.
+fn end_in(bytes: &[u8; 8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes = u64::from_le_bytes(*bytes);
+    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
+    let ends = zeros(bytes ^ (ONES * 0x22)) | zeros(bytes ^ (ONES * 0x5C));
+    // What lies above the first may be wrong, the first is not.
+    (ends != 0).then(|| ends.trailing_zeros() as usize / 8)
 }
 
 /// Pairs of letters without their case, a bit each. Other bytes may pass for letters.

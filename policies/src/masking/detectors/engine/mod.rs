@@ -310,11 +310,13 @@ impl Engine {
     /// The next byte of interest from `at` on, before `limit`, and why; none where there is none.
     fn skip(&self, text: &[u8], at: usize, limit: usize, active: Triggers) -> (usize, Triggers) {
         let rest = text.get(at..limit).unwrap_or_default();
-        let (length, _) = self.table.before(rest, active);
-        match rest.get(length) {
-            Some(byte) => (at + length, self.table.at(*byte).of(active)),
-            None => (limit.max(at), Triggers::NONE),
+        for (offset, byte) in rest.iter().enumerate() {
+            let trigger = self.table.at(*byte).of(active);
+            if !trigger.is_none() {
+                return (at + offset, trigger);
+            }
         }
+        (limit.max(at), Triggers::NONE)
     }
 
     /// Nothing of interest is left before the end of what was found, or of the text. Says whether more has to be
