@@ -80,8 +80,9 @@ impl Cx<'_, '_> {
     ) -> State {
         let mut edits = outgoing.edits.clone();
         if let Some(identity) = identity {
-            let added = self.gate.policy.authenticator.upstream_headers(identity, self.gate.now.seconds());
-            edits.extend(added.into_iter().map(|(name, value)| Edit::Set(name, value)));
+            let gate = &mut *self.gate;
+            let added = gate.policy.authenticator.upstream_headers(identity, gate.tokens, gate.now.seconds());
+            edits.extend(added.iter().map(|(name, value)| Edit::Set(name.clone(), value.clone())));
         }
         if !outgoing.has_request_id(&self.dossier.request_id) {
             edits.push(Edit::Set("x-request-id".to_owned(), self.dossier.request_id.clone().into_bytes()));

@@ -22,6 +22,9 @@ use super::version::Version;
 /// How long a refusal is believed, in seconds.
 const REFUSAL_SECONDS: u64 = 10;
 
+/// Headers for the upstream.
+pub(super) type Told = Arc<[(String, Vec<u8>)]>;
+
 /// What a token is known by inside one cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Mark(u128);
@@ -33,6 +36,8 @@ pub struct TokenCache {
     bad: Bounded<Refused>,
     /// What an issuer's introspection said, kept beside the identity that it is about.
     active: Bounded<bool>,
+    /// What the upstream is told about the caller, so that it is put into words, or signed, once.
+    told: Bounded<Told>,
     found_with: Option<(Version, Version)>,
 }
 
@@ -58,6 +63,7 @@ impl TokenCache {
             good: Bounded::new(capacity),
             bad: Bounded::new(capacity),
             active: Bounded::new(capacity),
+            told: Bounded::new(capacity),
             found_with: None,
         }
     }
@@ -67,6 +73,7 @@ impl TokenCache {
         self.good.clear();
         self.bad.clear();
         self.active.clear();
+        self.told.clear();
     }
 
     /// How many verified tokens are kept.
@@ -114,6 +121,14 @@ impl TokenCache {
 
     pub(super) fn keep_active(&mut self, mark: Mark, active: bool, until: u64, now: u64) {
         self.active.keep(mark, active, until, now);
+    }
+
+    pub(super) fn find_told(&mut self, mark: Mark, now: u64) -> Option<Told> {
+        self.told.find(mark, now)
+    }
+
+    pub(super) fn keep_told(&mut self, mark: Mark, told: Told, until: u64, now: u64) {
+        self.told.keep(mark, told, until, now);
     }
 }
 

@@ -161,6 +161,14 @@ impl Upstream {
         names.any(|own| source::same_name(own.as_bytes(), name))
     }
 
+    /// For how many seconds the headers of an identity may be used again.
+    pub(super) fn seconds_good(&self) -> u64 {
+        match &self.identity {
+            Told::Nothing | Told::Headers => u64::from(u32::MAX),
+            Told::Assertion(_) => ASSERTION_SECONDS / 2,
+        }
+    }
+
     /// The headers to set.
     pub(super) fn headers(&self, identity: &Identity, now: u64) -> Vec<(String, Vec<u8>)> {
         let secrets = self.secrets.iter().map(|(name, value)| (name.clone(), value.0.clone().into_bytes()));

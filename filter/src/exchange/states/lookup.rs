@@ -114,10 +114,9 @@ impl AwaitingLookup {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         // The server answers as it would answer the caller: what it keeps from them stays unknown here.
-        let identity = policy.authenticator.upstream_headers(&trial.identity, now.seconds());
-        headers.extend(
-            identity.into_iter().filter_map(|(name, value)| Some((name, String::from_utf8(value).ok()?))),
-        );
+        let identity = policy.authenticator.upstream_headers(&trial.identity, cx.gate.tokens, now.seconds());
+        let text = |value: &Vec<u8>| String::from_utf8(value.clone()).ok();
+        headers.extend(identity.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))));
         trial.asked = trial.asked.saturating_add(1);
         cx.effects.push(Effect::LookUp(Inquiry {
             cluster: lookups.cluster.clone(),

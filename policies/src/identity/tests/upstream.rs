@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::forge::{Gate, ISSUER, NOW, claims, policy};
-use crate::identity::{Actor, Identity, TokenFacts};
+use crate::identity::{Actor, Identity, TokenCache, TokenFacts};
 
 fn gate(upstream: Value) -> Gate {
     let mut policy = policy();
@@ -40,11 +40,44 @@ fn identity() -> Identity {
 }
 
 fn told(gate: &Gate, identity: &Identity) -> BTreeMap<String, String> {
+    told_with(gate, identity, &mut TokenCache::new(4), NOW)
+}
+
+fn told_with(gate: &Gate, identity: &Identity, cache: &mut TokenCache, now: u64) -> BTreeMap<String, String> {
     gate.authenticator
-        .upstream_headers(identity, NOW)
-        .into_iter()
-        .map(|(name, value)| (name, String::from_utf8(value).expect("headers are ASCII")))
+        .upstream_headers(identity, cache, now)
+        .iter()
+        .map(|(name, value)| (name.clone(), String::from_utf8(value.clone()).expect("headers are ASCII")))
         .collect()
+}
+
+#[test]
+fn one_callers_words_are_never_told_of_another() {
+    for upstream in [
+        json!({"identity": "headers"}),
+        json!({"identity": "assertion", "assertion": {"algorithm": "EdDSA", "key": {"env": "ED_KEY"}}}),
+    ] {
+        let (gate, mut cache) = (gate(upstream), TokenCache::new(4));
+        let of = |subject: &str, sha256: &str| {
+            let token = TokenFacts { sha256: sha256.to_owned(), exp: NOW as i64 + 300, ..identity().token };
+            Identity { subject: subject.to_owned(), token, ..identity() }
+        };
+        let (one, other) = (of("7f3c", "01"), of("8a4d", "02"));
+        let first = told_with(&gate, &one, &mut cache, NOW);
+        assert_ne!(first, told_with(&gate, &other, &mut cache, NOW));
+        assert_eq!(first, told_with(&gate, &one, &mut cache, NOW + 1));
+    }
+}
+
+#[test]
+fn an_assertion_is_signed_anew_before_it_is_too_old_to_be_used() {
+    let assertion = json!({"algorithm": "EdDSA", "key": {"env": "ED_KEY"}});
+    let gate = gate(json!({"identity": "assertion", "assertion": assertion}));
+    let token = TokenFacts { exp: NOW as i64 + 300, ..identity().token };
+    let (identity, mut cache) = (Identity { token, ..identity() }, TokenCache::new(4));
+    let first = told_with(&gate, &identity, &mut cache, NOW);
+    assert_eq!(first, told_with(&gate, &identity, &mut cache, NOW + 29));
+    assert_ne!(first, told_with(&gate, &identity, &mut cache, NOW + 30));
 }
 
 #[test]
