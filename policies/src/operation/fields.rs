@@ -109,16 +109,22 @@ pub(super) fn read(
     if let Some(modes) = present(body, "stream_mode") {
         effects.stream_modes = strings(modes, "stream_mode")?;
     }
-    let ends_another = effects.facts.multitask_strategy.as_deref().is_some_and(ends_another_run);
-    if ends_another || effects.facts.update || effects.facts.goto {
+    let ends_another = effects.facts.multitask_strategy.as_deref().map_or(&[][..], ends_another_run);
+    if !ends_another.is_empty() || effects.facts.update || effects.facts.goto {
         effects.also.push(also::THREAD_UPDATE);
     }
+    effects.also.extend(ends_another.iter().filter(|does| **does != also::THREAD_UPDATE));
     Ok(effects)
 }
 
-/// Whether a multitask strategy ends a run that is under way. What is not known may do so too.
-pub(super) fn ends_another_run(strategy: &str) -> bool {
-    !matches!(strategy, "reject" | "enqueue")
+/// What a multitask strategy does to a run that is under way: it is ended, or ended and deleted with its work. What is
+/// not known may do all of it.
+pub(super) fn ends_another_run(strategy: &str) -> &'static [Does] {
+    match strategy {
+        "reject" | "enqueue" => &[],
+        "interrupt" => &[also::THREAD_UPDATE],
+        _ => &[also::THREAD_UPDATE, also::THREAD_DELETE],
+    }
 }
 
 /// `command: {resume, update, goto}`.

@@ -90,15 +90,16 @@ pub(super) fn command(head: &Head, body: &Map<String, Value>, doors: &Doors) -> 
 fn command_effects(params: &Map<String, Value>, effects: &mut Effects) -> Result<(), Refused> {
     effects.facts.update = present(params, "update").is_some();
     effects.facts.goto = present(params, "goto").is_some();
-    let mut writes = effects.facts.update || effects.facts.goto;
+    let mut ends: &[Does] = &[];
     if let Some(strategy) = present(params, "multitaskStrategy") {
         let strategy = string(strategy, "multitaskStrategy")?;
-        writes |= fields::ends_another_run(strategy);
+        ends = fields::ends_another_run(strategy);
         effects.facts.multitask_strategy = Some(strategy.to_owned());
     }
-    if writes {
+    if !ends.is_empty() || effects.facts.update || effects.facts.goto {
         effects.also.push(also::THREAD_UPDATE);
     }
+    effects.also.extend(ends.iter().filter(|does| **does != also::THREAD_UPDATE));
     Ok(())
 }
 

@@ -6,11 +6,13 @@
 //! itself where there are two; load and upstream share the other. Processor time per request is
 //! Envoy's own, read from the kernel, and the steadiest figure on a busy machine.
 
+mod decide;
 mod identity;
 mod ledger;
 mod load;
 mod upstream;
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -73,6 +75,8 @@ enum Role {
     },
     /// Measures what it costs to know who calls, beside Envoy's jwt_authn
     Identity(identity::Arguments),
+    /// Measures a whole decision inside Envoy's V8
+    Decisions,
 }
 
 /// One Envoy and what was measured on it.
@@ -91,20 +95,31 @@ fn main() -> Result<()> {
     match arguments.command {
         Some(Role::Upstream { port }) => return upstream::serve(port),
         Some(Role::Ledger { records, desk_only }) => return ledger::measure(records, desk_only),
-        Some(Role::Identity(_)) | None => {}
+        Some(Role::Identity(_) | Role::Decisions) | None => {}
     }
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    if let Some(Role::Decisions) = arguments.command {
+        decisions(&site, &runtime)?;
+        site.passed();
+        return Ok(());
+    }
     let (port, _answering) = answering(&site, &runtime)?;
     let compared = match arguments.command {
         Some(Role::Identity(arguments)) => identity::compare(arguments, &site, &runtime, port.number()),
-        Some(Role::Upstream { .. } | Role::Ledger { .. }) | None => {
+        Some(Role::Upstream { .. } | Role::Ledger { .. } | Role::Decisions) | None => {
             compare(&arguments, &site, &runtime, port.number())
         }
     };
     compared.with_context(|| format!("logs: {}", site.folder().display()))?;
     site.passed();
     Ok(())
+}
+
+/// What a whole decision costs inside Envoy.
+fn decisions(site: &Site, runtime: &tokio::runtime::Runtime) -> Result<()> {
+    let module = module(site, "decide")?;
+    runtime.block_on(async { decide::measure(site, &Issuer::start().await?, &module).await })
 }
 
 /// What stands behind every proxy, once it answers.
@@ -209,14 +224,7 @@ struct Parts {
 
 /// The variants: name, filter, and what its policy has. A breakdown adds ours without its parts.
 fn shapes(site: &Site, breakdown: bool) -> Result<Vec<(&'static str, Filter, Parts)>> {
-    let built = site.tools().root().join("target/wasm32-wasip1/release");
-    let module = |name: &str| {
-        let path = built.join(format!("graphwarden_bench_{name}.wasm"));
-        if !path.is_file() {
-            bail!("{} is missing; `make bench` builds it", path.display());
-        }
-        Ok(Filter::Module(path))
-    };
+    let module = |name: &str| module(site, name).map(Filter::Module);
     let (all, none) = (Parts { evidence: true, masking: true }, Parts { evidence: false, masking: false });
     let mut shapes = vec![
         ("envoy alone", Filter::Absent, none),
@@ -232,6 +240,16 @@ fn shapes(site: &Site, breakdown: bool) -> Result<Vec<(&'static str, Filter, Par
         ]);
     }
     Ok(shapes)
+}
+
+/// A module that only benchmarks load.
+fn module(site: &Site, name: &str) -> Result<PathBuf> {
+    let folder = site.tools().root().join("target/wasm32-wasip1/release");
+    let path = folder.join(format!("graphwarden_bench_{name}.wasm"));
+    if !path.is_file() {
+        bail!("{} is missing; `make bench` builds it", path.display());
+    }
+    Ok(path)
 }
 
 /// Asks once the keys are there, and tells whether the answer came masked.

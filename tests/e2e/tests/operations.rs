@@ -3,14 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use graphwarden_e2e::Gate;
+use graphwarden_e2e::corpus::{Case, Header, ID, cases};
 use graphwarden_policies::operation::{Config, Reader};
 use graphwarden_policies::policy::{At, Problems};
 use graphwarden_policies::reason::Reason;
 use graphwarden_stand::{Ask, LangGraph, LangGraphSetup, Person, Reply, Site, Upstream, run};
 use serde_json::{Value, json};
-
-/// Stands for whatever a path's parameter names.
-const ID: &str = "0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab";
 
 /// Whether the gate takes the request line for an operation that it knows.
 fn is_known(reader: &Reader, method: &str, path: &str) -> bool {
@@ -52,84 +50,6 @@ fn the_table_knows_every_route_of_the_servers_own_openapi() {
     });
 }
 
-/// The files of the bypass corpus.
-const CORPUS: &[&str] = &["paths", "methods", "headers", "ids", "bodies", "fields", "rpc"];
-
-/// Cases that Envoy mends before the gate sees them: it makes slashes of backslashes, merges slashes, resolves dot
-/// segments, takes the path out of an absolute form, and keeps a bare `connection: upgrade` to itself. What it
-/// makes of them has to be what was judged, and goes on as it is.
-const MENDED_BY_ENVOY: &[&str] = &[
-    "a backslash",
-    "an absolute form",
-    "an upgrade in the Connection header alone",
-    "dot segments",
-    "empty segments",
-    "empty segments inside",
-    "half encoded dot segments",
-    "single dot segments",
-];
-
-/// A header's name and value.
-type Header = (Vec<u8>, Vec<u8>);
-
-/// One case of the corpus.
-struct Case {
-    title: String,
-    method: String,
-    target: String,
-    headers: Vec<Header>,
-    body: Vec<u8>,
-}
-
-/// Reads a case, or `None` where it cannot be sent as it stands (a target that is no text, a pseudo-header, two
-/// of the lengths that a client counts itself).
-fn case(case: &str) -> Option<Case> {
-    let (title, rest) = case.split_once('\n')?;
-    let (_, raw) = rest.split_once("\n---\n")?;
-    let names = [
-        ("<T32>", ID.replace('-', "")),
-        ("<A32>", ID.replacen("0c", "2a", 1).replace('-', "")),
-        ("<TUP>", ID.to_uppercase()),
-        ("<T>", ID.to_owned()),
-        ("<U>", ID.replacen("0c", "5d", 1)),
-        ("<R>", ID.replacen("0c", "1f", 1)),
-        ("<A>", ID.replacen("0c", "2a", 1)),
-        ("<C>", ID.replacen("0c", "3b", 1)),
-    ];
-    let text = names.iter().fold(raw.to_owned(), |text, (name, id)| text.replace(name, id));
-    let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
-    let mut lines = head.lines();
-    let mut words = lines.next()?.splitn(3, ' ');
-    let (method, target) = (words.next()?, words.next()?);
-    let headers: Vec<Header> = lines
-        .map(|line| line.split_once(": ").map(|(name, value)| (name.into(), value.into())))
-        .collect::<Option<_>>()?;
-    let unsendable = |(name, _): &Header| name.starts_with(b":") || name == b"content-length";
-    if target.contains("\\x") || headers.iter().any(unsendable) {
-        return None;
-    }
-    Some(Case {
-        title: title.to_owned(),
-        method: method.to_owned(),
-        target: target.to_owned(),
-        headers,
-        body: unescape(body.trim_end_matches('\n')),
-    })
-}
-
-/// `\xNN` is a byte.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut parts = text.split("\\x");
-    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
-    for part in parts {
-        let (digits, rest) = part.split_at(2);
-        bytes.extend(u8::from_str_radix(digits, 16));
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    bytes
-}
-
 /// What the corpus takes the policy to open, and a rule that lets everything else through: whatever is refused
 /// is refused by the reader.
 fn open(policy: &mut Value) {
@@ -150,46 +70,43 @@ fn what_reaches_the_upstream_is_what_was_judged() {
         let mut problems = Problems::new();
         let reader = Reader::compile(&config, &At::root(), &mut problems).context("no reader")?;
         let (mut wrong, mut sent, mut passed) = (Vec::new(), 0, 0);
-        for file in CORPUS {
-            let path = site.tools().root().join(format!("policies/tests/corpus/{file}.txt"));
-            let text = std::fs::read_to_string(&path).context(path.display().to_string())?;
-            for Case { title, method, target, headers, body } in text.split("=== ").filter_map(case) {
-                let mut ask = Ask::new(&method, &target).bearer(&gate.token(Person::Analyst));
-                for (name, value) in &headers {
-                    ask = ask.header(std::str::from_utf8(name)?, value);
-                }
-                if !body.is_empty() {
-                    ask = ask.body(body.clone());
-                }
-                let before = upstream.seen().len();
-                // Envoy closes without an answer where it takes a message for none at all.
-                let status = ask.send(gate.port()).await.map_or(0, |answer| answer.status);
-                let seen = upstream.seen().split_off(before);
-                sent += 1;
-                let read = |target: &str, headers: &[Header]| {
-                    let head = reader.read_head(method.as_bytes(), target.as_bytes(), headers)?;
-                    reader.read(&head, &body)
-                };
-                match (read(&target, &headers), seen.as_slice()) {
-                    (Err(_), []) => {
-                        if (1..400).contains(&status) {
-                            wrong.push(format!("{title}: refused by the reader, answered with {status}"));
-                        }
+        for case in cases(site.tools().root())? {
+            let mended = case.is_mended_by_envoy();
+            let Case { title, method, target, headers, body } = case;
+            let mut ask = Ask::new(&method, &target).bearer(&gate.token(Person::Analyst));
+            for (name, value) in &headers {
+                ask = ask.header(std::str::from_utf8(name)?, value);
+            }
+            if !body.is_empty() {
+                ask = ask.body(body.clone());
+            }
+            let before = upstream.seen().len();
+            // Envoy closes without an answer where it takes a message for none at all.
+            let status = ask.send(gate.port()).await.map_or(0, |answer| answer.status);
+            let seen = upstream.seen().split_off(before);
+            sent += 1;
+            let read = |target: &str, headers: &[Header]| {
+                let head = reader.read_head(method.as_bytes(), target.as_bytes(), headers)?;
+                reader.read(&head, &body)
+            };
+            match (read(&target, &headers), seen.as_slice()) {
+                (Err(_), []) => {
+                    if (1..400).contains(&status) {
+                        wrong.push(format!("{title}: refused by the reader, answered with {status}"));
                     }
-                    (Ok(judged), [seen]) => {
-                        passed += 1;
-                        if seen.target != judged.normalised.path || seen.method != method || seen.body != body
-                        {
-                            wrong.push(format!("{title}: {} {} went on", seen.method, seen.target));
-                        }
-                    }
-                    (Err(_), [seen])
-                        if MENDED_BY_ENVOY.contains(&title.as_str())
-                            && read(&seen.target, &[])
-                                .is_ok_and(|judged| judged.normalised.path == seen.target) => {}
-                    (Ok(_), []) => wrong.push(format!("{title}: held back with {status}")),
-                    (_, seen) => wrong.push(format!("{title}: {seen:?} went on")),
                 }
+                (Ok(judged), [seen]) => {
+                    passed += 1;
+                    if seen.target != judged.normalised.path || seen.method != method || seen.body != body {
+                        wrong.push(format!("{title}: {} {} went on", seen.method, seen.target));
+                    }
+                }
+                (Err(_), [seen])
+                    if mended
+                        && read(&seen.target, &[])
+                            .is_ok_and(|judged| judged.normalised.path == seen.target) => {}
+                (Ok(_), []) => wrong.push(format!("{title}: held back with {status}")),
+                (_, seen) => wrong.push(format!("{title}: {seen:?} went on")),
             }
         }
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
