@@ -45,7 +45,8 @@ pub fn splits_alike(media: Media, body: &[u8]) {
     let plan = rules();
     let whole = masked(plan, media, [body]);
     assert!(masked(plan, media, body.chunks(1)) == whole, "byte by byte");
-    let at = body.iter().fold(0_usize, |sum, byte| sum * 31 + usize::from(*byte)) % (body.len() + 1);
+    let mixed = body.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+    let at = mixed % (body.len() + 1);
     let (left, right) = body.split_at(at);
     assert!(masked(plan, media, [left, right]) == whole, "split at {at}");
 }
