@@ -4,25 +4,6 @@ use sha2::{Digest, Sha256};
 
 use super::random::Random;
 
-/// The kinds: the detectors' names.
-pub(crate) const KINDS: &[&str] = &[
-    "email",
-    "us_ssn",
-    "us_itin",
-    "payment_card",
-    "iban",
-    "ip_address",
-    "mac_address",
-    "date_of_birth",
-    "us_passport",
-    "us_driver_license",
-    "us_bank_routing",
-    "uk_nhs",
-    "phone",
-    "crypto_address",
-    "secrets",
-];
-
 /// A value of `kind`, and whether it needs a word of context to be one.
 pub(crate) fn value(kind: &str, random: &mut Random) -> (String, bool) {
     match kind {

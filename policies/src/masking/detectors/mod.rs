@@ -29,6 +29,7 @@ mod view;
 use std::sync::Arc;
 
 pub use action::Action;
+pub use engine::NAMES as BUILT_IN;
 pub(crate) use engine::{Finding, LONGEST, Next, Table, Triggers};
 pub(crate) use region::Region;
 pub(crate) use view::View;

@@ -46,7 +46,7 @@ pub(crate) enum Next {
 }
 
 /// The built-in detectors, in order of priority. The position is the id.
-pub(super) const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 15] = [
     "email",
     "us_ssn",
     "us_itin",
