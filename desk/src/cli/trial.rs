@@ -1,7 +1,7 @@
 //! Trying a request out against a policy, as the gate would judge it: shared by `explain` and `test`.
 
-use graphwarden_policies::access::{Decision, Effect, Obligations};
-use graphwarden_policies::operation::{Facts, Operation, Request};
+use graphwarden_policies::access::{Decision, Effect, Obligations, Ownership};
+use graphwarden_policies::operation::{self, Facts, Knowledge, Operation, Request, Subject};
 use graphwarden_policies::policy::{Mode, Policy};
 use graphwarden_policies::reason::Reason;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,10 @@ pub(super) struct Verdict {
     pub(super) each: Vec<Decision>,
     pub(super) effect: Effect,
     pub(super) rule: Option<String>,
+    /// What else the rules ask for.
+    obligations: Obligations,
+    /// What ownership asks for: nothing where nothing is owned, or the caller is not bound.
+    ownership: Option<Value>,
     /// More about a refusal.
     pub(super) detail: Option<String>,
 }
@@ -78,6 +82,8 @@ pub(super) fn judge(
         each: Vec::new(),
         effect: Effect::Deny { reason, message: None },
         rule: None,
+        obligations: Obligations::default(),
+        ownership: None,
         detail: Some(detail),
     };
     let head = match policy.operations.read_head(&raw.method, &raw.target, &raw.headers) {
@@ -113,7 +119,50 @@ pub(super) fn judge(
         _ if head.public => Some("public: needs no token".to_owned()),
         _ => None,
     };
-    Verdict { request: Some(request), each, effect: decision.effect, rule: decision.rule, detail }
+    let owned = match (&identity, policy.rules.ownership()) {
+        (Some(identity), Some(ownership)) if !matches!(decision.effect, Effect::Deny { .. }) => {
+            ownership.owner(identity).and_then(|owner| match owner {
+                Some(owner) => owned(ownership, &owner, &request, &raw.body).map(Some),
+                None => Ok(None),
+            })
+        }
+        _ => Ok(None),
+    };
+    match owned {
+        Ok(ownership) => Verdict {
+            request: Some(request),
+            each,
+            effect: decision.effect,
+            rule: decision.rule,
+            obligations: decision.obligations,
+            ownership,
+            detail,
+        },
+        Err(error) => Verdict { request: Some(request), each, ..refused(error.reason, error.detail) },
+    }
+}
+
+/// What ownership asks for: the mark, what it asks LangGraph about (another's is answered with 404), and the body as it
+/// is forwarded.
+fn owned(
+    ownership: &Ownership,
+    owner: &str,
+    request: &Request,
+    body: &[u8],
+) -> Result<Value, operation::Refused> {
+    let asks: Vec<Value> = ownership
+        .subjects(request, &Knowledge::new())
+        .into_iter()
+        .map(|subject| match subject {
+            Subject::Assistant(id) => json!({"assistant": id}),
+            Subject::Thread(id) => json!({"thread": id}),
+            Subject::Cron(id) => json!({"cron": id}),
+            Subject::Tool(name) => json!({"tool": name}),
+        })
+        .collect();
+    let stamped = ownership.stamped(owner, request, body)?;
+    let stamped = stamped.map(|body| String::from_utf8_lossy(&body).into_owned());
+    Ok(json!({"key": ownership.key(), "owner": owner, "asks": asks, "body": stamped}))
 }
 
 impl Verdict {
@@ -162,7 +211,12 @@ impl Verdict {
             "rule": self.rule,
             "reason": self.reason(),
             "detail": self.detail,
-            "obligations": {"approval": approval},
+            "obligations": {
+                "approval": approval,
+                "before": self.obligations.before,
+                "mask": self.obligations.masks.iter().map(|place| format!("access.rules[{place}].obligations.mask")).collect::<Vec<_>>(),
+                "ownership": self.ownership,
+            },
         });
         if let (Mode::Observe, Some(decision)) = (mode, decision.as_object_mut()) {
             decision.insert("mode".to_owned(), "observe".into());
