@@ -61,6 +61,8 @@ pub enum Reason {
     ApprovalPending,
     /// The approval ended undecided, or was granted and not used in time.
     ApprovalExpired,
+    /// The rule wants approvers to see all of the request, and it does not fit into what they see.
+    ApprovalPreview,
     /// The approval service could not be reached or did not answer as the contract says.
     ApprovalUnavailable,
     /// The record of the decision could not be made durable, so nothing was done.
@@ -104,6 +106,7 @@ impl Reason {
         Self::ApprovalDenied,
         Self::ApprovalPending,
         Self::ApprovalExpired,
+        Self::ApprovalPreview,
         Self::ApprovalUnavailable,
         Self::EvidenceUnavailable,
         Self::ResponseUnmaskable,
@@ -142,6 +145,7 @@ impl Reason {
             Self::ApprovalDenied => "approval_denied",
             Self::ApprovalPending => "approval_pending",
             Self::ApprovalExpired => "approval_expired",
+            Self::ApprovalPreview => "approval_preview",
             Self::ApprovalUnavailable => "approval_unavailable",
             Self::EvidenceUnavailable => "evidence_unavailable",
             Self::ResponseUnmaskable => "response_unmaskable",
@@ -178,6 +182,7 @@ impl Reason {
             | Self::ApprovalDenied
             | Self::ApprovalPending
             | Self::ApprovalExpired => 403,
+            Self::ApprovalPreview => 413,
             Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::LookupUnavailable
@@ -221,6 +226,9 @@ impl Reason {
             Self::ApprovalDenied => "the approval was denied",
             Self::ApprovalPending => "the approval is pending",
             Self::ApprovalExpired => "the approval has expired",
+            Self::ApprovalPreview => {
+                "the request is too large for approvers to see all of it, which the rule asks for"
+            }
             Self::ApprovalUnavailable => "the approval service is not available",
             Self::EvidenceUnavailable => "the evidence ledger is not available",
             Self::ResponseUnmaskable => "the response cannot be masked",

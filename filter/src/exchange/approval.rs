@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use graphwarden_policies::access::ApprovalDemand;
+use graphwarden_policies::access::{ApprovalDemand, Denial, Sight};
 use graphwarden_policies::evidence::{ApprovalDecision, OperationRecord};
 use graphwarden_policies::identity::Identity;
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,29 @@ pub(super) struct Requester<'a> {
 pub(super) struct Asks<'a> {
     approvers: &'a [String],
     quorum: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    all_of: Vec<Seat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denial: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<BreakGlass<'a>>,
     valid_seconds: u64,
     expires_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Seat<'a> {
+    approver: &'a str,
+    count: u32,
+}
+
+#[derive(Serialize)]
+struct BreakGlass<'a> {
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -67,13 +88,61 @@ impl<'a> From<&'a Identity> for Requester<'a> {
     }
 }
 
-impl<'a> From<&'a ApprovalDemand> for Asks<'a> {
-    fn from(demand: &'a ApprovalDemand) -> Self {
+impl<'a> Asks<'a> {
+    /// `reason` is why the caller goes past approvers, where the rule lets them.
+    pub(super) fn new(demand: &'a ApprovalDemand, reason: Option<&'a str>) -> Self {
         Self {
             approvers: &demand.approvers,
             quorum: demand.quorum,
+            all_of: demand
+                .all_of
+                .iter()
+                .map(|seats| Seat { approver: &seats.approver, count: seats.count })
+                .collect(),
+            denial: (demand.denial == Denial::Majority).then_some("majority"),
+            preview: (demand.preview == Sight::Full).then_some("full"),
+            grant_seconds: demand.grant.map(|grant| grant.as_secs()),
+            break_glass: reason.filter(|_| demand.break_glass).map(|reason| BreakGlass { reason }),
             valid_seconds: demand.valid.as_secs(),
             expires_seconds: demand.expires.as_secs(),
+        }
+    }
+}
+
+/// What an approval has to be, for the gate to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    quorum: u32,
+    denial: Denial,
+    kind: Kind,
+}
+
+/// What kind of approval a rule asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bytes,
+    Standing,
+    BreakGlass,
+}
+
+impl From<&ApprovalDemand> for Terms {
+    fn from(demand: &ApprovalDemand) -> Self {
+        let kind = match (demand.break_glass, demand.grant) {
+            (true, _) => Kind::BreakGlass,
+            (false, Some(_)) => Kind::Standing,
+            (false, None) => Kind::Bytes,
+        };
+        Self { quorum: demand.quorum, denial: demand.denial, kind }
+    }
+}
+
+impl Terms {
+    /// The kind's name in the record, where it is not the usual one.
+    pub(super) fn kind(self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Bytes => None,
+            Kind::Standing => Some("standing"),
+            Kind::BreakGlass => Some("break_glass"),
         }
     }
 }
@@ -163,18 +232,31 @@ pub fn open_approval(reply: &CallReply) -> Option<String> {
 }
 
 impl Sound {
-    /// Whether an approval is what it says: granted by as many people as were asked for, and not by the one
-    /// who asks. The service has to see to that; a gate that took its word would make it the only guard.
-    pub(super) fn is_granted(&self, requester: &Identity, quorum: u32) -> bool {
-        let approvers: BTreeSet<_> = self
-            .decisions
-            .iter()
-            .filter(|decision| decision.decision == "approve")
-            .map(|decision| (decision.approver.issuer.as_str(), decision.approver.subject.as_str()))
-            .collect();
-        self.status == Status::Approved
-            && approvers.len() >= usize::try_from(quorum.max(1)).unwrap_or(usize::MAX)
-            && !approvers.contains(&(requester.issuer.as_str(), requester.subject.as_str()))
+    /// Whether an approval is what it says: granted by as many people as were asked for, not by the one who
+    /// asks, and against nobody's denial; or, past approvers, written down with the reason. The service has to
+    /// see to that; a gate that took its word would make it the only guard.
+    pub(super) fn is_granted(&self, requester: &Identity, terms: Terms) -> bool {
+        let people = |word: &str| -> BTreeSet<(&str, &str)> {
+            self.decisions
+                .iter()
+                .filter(|decision| decision.decision == word)
+                .map(|decision| (decision.approver.issuer.as_str(), decision.approver.subject.as_str()))
+                .collect()
+        };
+        let requester = (requester.issuer.as_str(), requester.subject.as_str());
+        if self.status != Status::Approved {
+            return false;
+        }
+        if terms.kind == Kind::BreakGlass {
+            return people("break_glass").contains(&requester);
+        }
+        let quorum = usize::try_from(terms.quorum.max(1)).unwrap_or(usize::MAX);
+        let (approvers, deniers) = (people("approve"), people("deny"));
+        let denied = match terms.denial {
+            Denial::One => !deniers.is_empty(),
+            Denial::Majority => deniers.len() >= quorum,
+        };
+        approvers.len() >= quorum && !approvers.contains(&requester) && !denied
     }
 }
 

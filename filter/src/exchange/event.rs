@@ -139,8 +139,8 @@ pub enum Effect {
     ForgetLookups,
     /// Tell the approval service that nobody waits any more. No report is expected.
     WithdrawApproval {
-        /// The approval's id.
-        id: String,
+        /// The approval's id; `None` where the service has not told it yet, but knows the exchange.
+        id: Option<String>,
     },
     /// Set these as filter state, for the proxy's own access log.
     Publish(Vec<(&'static str, String)>),

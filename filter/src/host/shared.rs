@@ -164,7 +164,7 @@ impl Shared {
             }),
             Effect::WithdrawApproval { id } => self.with_core(|core| {
                 let exchange = stream.exchange.try_borrow().map(|exchange| exchange.id().to_owned());
-                core.withdraw(&exchange.unwrap_or_default(), &id);
+                core.withdraw(&exchange.unwrap_or_default(), id.as_deref());
             }),
             Effect::Publish(fields) => {
                 for (name, value) in fields {

@@ -186,10 +186,14 @@ impl Core {
         self.lookups.advance(epoch);
     }
 
-    /// Queues the withdrawal of an approval. `id` is one that the approval service gave, safe in a path.
-    pub fn withdraw(&mut self, exchange: &str, id: &str) {
+    /// Queues the withdrawal of an approval. `id` is one that the approval service gave, safe in a path; where
+    /// it has not answered yet, it knows the exchange.
+    pub fn withdraw(&mut self, exchange: &str, id: Option<&str>) {
         if let Some(service) = &self.policy.approvals {
-            let path = format!("{}/{id}?exchange={exchange}", service.path);
+            let path = match id {
+                Some(id) => format!("{}/{id}?exchange={exchange}", service.path),
+                None => format!("{}?exchange={exchange}", service.path),
+            };
             self.outbox.push(Call::to(service, Purpose::Withdrawal, "DELETE", path));
         }
     }
@@ -246,7 +250,7 @@ impl Core {
     /// An approval was asked for by an exchange that is gone: withdraws it, if the answer says which it is.
     pub fn answered_too_late(&mut self, exchange: &str, reply: &CallReply) {
         if let Some(id) = crate::exchange::open_approval(reply) {
-            self.withdraw(exchange, &id);
+            self.withdraw(exchange, Some(&id));
         }
     }
 

@@ -18,8 +18,8 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::demand::{ApprovalConfig, BreakGlassConfig};
 use crate::masking;
-use crate::policy::Span;
 
 /// The section `access`. An absent section denies everything.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
@@ -84,7 +84,8 @@ pub struct MaskConfig {
     pub custom: Vec<masking::CustomConfig>,
 }
 
-/// What follows where a rule matches: `allow`, `deny`, `{deny: "message"}` or `{approval: {…}}`.
+/// What follows where a rule matches: `allow`, `deny`, `{deny: "message"}`, `{approval: {…}}` or
+/// `{break_glass: {…}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
     /// Forward.
@@ -93,26 +94,8 @@ pub enum Then {
     Deny(Option<String>),
     /// Ask people.
     Approval(ApprovalConfig),
-}
-
-/// Who has to agree, and for how long that holds.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApprovalConfig {
-    /// `role:NAME`, `group:NAME` or `subject:ID`; at least one.
-    pub approvers: Vec<String>,
-    /// How many distinct people; default 1.
-    #[serde(default)]
-    pub quorum: Option<u32>,
-    /// How long the connection waits, at most 240 s; default 60 s.
-    #[serde(default)]
-    pub hold: Option<Span>,
-    /// How long a granted approval can be claimed; default 10 min.
-    #[serde(default)]
-    pub valid: Option<Span>,
-    /// When an undecided one ends; default 1 h.
-    #[serde(default)]
-    pub expires: Option<Span>,
+    /// Go past them, with a reason; does not match where the caller gives none.
+    BreakGlass(BreakGlassConfig),
 }
 
 impl<'de> Deserialize<'de> for Then {
@@ -123,7 +106,7 @@ impl<'de> Deserialize<'de> for Then {
             type Value = Then;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`allow`, `deny`, {deny: \"message\"} or {approval: {…}}")
+                f.write_str("`allow`, `deny`, {deny: \"message\"}, {approval: {…}} or {break_glass: {…}}")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Then, E> {
@@ -138,7 +121,10 @@ impl<'de> Deserialize<'de> for Then {
                 let then = match map.next_key::<String>()?.as_deref() {
                     Some("deny") => Then::Deny(Some(map.next_value()?)),
                     Some("approval") => Then::Approval(map.next_value()?),
-                    Some(other) => return Err(de::Error::unknown_field(other, &["deny", "approval"])),
+                    Some("break_glass") => Then::BreakGlass(map.next_value()?),
+                    Some(other) => {
+                        return Err(de::Error::unknown_field(other, &["deny", "approval", "break_glass"]));
+                    }
                     None => {
                         return Err(de::Error::custom("empty outcome: write `allow`, `deny` or an approval"));
                     }

@@ -9,6 +9,7 @@ mod call;
 mod check;
 mod condition;
 mod config;
+mod demand;
 mod ownership;
 mod patterns;
 mod rules;
@@ -18,13 +19,16 @@ mod stamp;
 mod vocabulary;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::reason::Reason;
 
 pub use call::Call;
 pub use condition::Condition;
-pub use config::{ApprovalConfig, Config, MaskConfig, ObligationsConfig, Otherwise, RuleConfig, Then};
+pub use config::{Config, MaskConfig, ObligationsConfig, Otherwise, RuleConfig, Then};
+pub use demand::{
+    ApprovalConfig, ApprovalDemand, BREAK_GLASS_HEADER, BreakGlassConfig, Denial, Seats, SeatsConfig, Sight,
+    break_glass_reason,
+};
 pub use ownership::{Owned, Ownership, OwnershipConfig};
 pub use rules::Rules;
 
@@ -62,21 +66,6 @@ pub enum Effect {
     },
     /// Forward it once people have agreed.
     Approval(ApprovalDemand),
-}
-
-/// What a rule asks of approvers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApprovalDemand {
-    /// Who may approve: `role:NAME`, `group:NAME` or `subject:ID`. Never the requester.
-    pub approvers: Vec<String>,
-    /// How many distinct people have to approve.
-    pub quorum: u32,
-    /// How long the connection waits, at most 240 s.
-    pub hold: Duration,
-    /// How long a granted approval can be claimed.
-    pub valid: Duration,
-    /// When an undecided one ends, counted from the request.
-    pub expires: Duration,
 }
 
 #[cfg(test)]

@@ -1,23 +1,19 @@
 //! The compiled section `access`: rules in order, and the decision they come to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::condition::Condition;
-use super::config::{ApprovalConfig, Config, RuleConfig, Then};
+use super::config::{Config, RuleConfig, Then};
+use super::demand::{BREAK_GLASS_HEADER, break_glass_reason};
 use super::scope::Judged;
 use super::selection::{Selection, universe};
 use super::vocabulary::RULE_NAMES;
 use super::{ApprovalDemand, Call, Decision, Effect, Obligations, Ownership};
 use crate::identity::Identity;
 use crate::operation::{Facts, Operation, Request};
-use crate::policy::{At, Problems, Span};
+use crate::policy::{At, Problems};
 use crate::reason::Reason;
 
-/// Longest that a connection waits for approvers: LangGraph's own clients give up at 300 s.
-const HOLD_LIMIT: Duration = Duration::from_secs(240);
-/// Longest that an approval or its question can last.
-const LIFE_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Most rules: each costs every request.
 const RULES_LIMIT: usize = 500;
 
@@ -123,6 +119,7 @@ impl Rules {
             .iter()
             .filter_map(|rule| rule.when.as_ref())
             .flat_map(|when| when.headers().iter().cloned())
+            .chain(rules.iter().filter(|rule| rule.breaks_glass()).map(|_| BREAK_GLASS_HEADER.to_owned()))
             .collect();
         let names_graph = rules.iter().filter_map(|rule| rule.when.as_ref()).any(Condition::names_graph);
         Some(Self { rules, headers: headers.into_iter().collect(), ownership, names_graph })
@@ -197,7 +194,11 @@ impl Rules {
             Some(doubtful) if doubtful.strictness() >= outcome.strictness() => doubtful,
             _ => outcome,
         };
+        let reason = break_glass_reason(judged.call.headers.get(BREAK_GLASS_HEADER).map(String::as_str));
         for rule in self.rules.iter().filter(|rule| rule.selection.covers(judged.operation)) {
+            if rule.breaks_glass() && reason.is_none() {
+                continue;
+            }
             let held = match &rule.when {
                 None => Some(true),
                 Some(when) => when.evaluate(identity, Some(judged)),
@@ -209,6 +210,8 @@ impl Rules {
                 (Effect::Approval(demand), Some(true)) => {
                     return at_least(Outcome::Approval(rule, demand), doubtful);
                 }
+                // In doubt nobody goes past approvers.
+                (Effect::Approval(demand), None) if demand.break_glass => {}
                 (Effect::Approval(demand), None) => {
                     doubtful = doubtful.or(Some(Outcome::Approval(rule, demand)));
                 }
@@ -261,7 +264,12 @@ impl Rule {
                 Some(Effect::Deny { reason: Reason::AccessDenied, message: message.clone() })
             }
             Then::Approval(approval) => {
-                demand(approval, &at.member("then").member("approval"), problems).map(Effect::Approval)
+                let at = at.member("then").member("approval");
+                ApprovalDemand::compile(approval, &at, problems).map(Effect::Approval)
+            }
+            Then::BreakGlass(past) => {
+                let at = at.member("then").member("break_glass");
+                ApprovalDemand::compile_break_glass(past, &at, problems).map(Effect::Approval)
             }
         };
         let obligations = config.obligations.clone().unwrap_or_default();
@@ -284,9 +292,14 @@ impl Rule {
         self.effect != other.effect || self.before != other.before || self.masks || other.masks
     }
 
+    /// Whether it matches only where the caller gives a reason.
+    fn breaks_glass(&self) -> bool {
+        matches!(&self.effect, Effect::Approval(demand) if demand.break_glass)
+    }
+
     /// Whether it fires whenever its operations are asked for.
     fn always(&self) -> bool {
-        self.when.as_ref().is_none_or(|when| when.constant() == Some(true))
+        !self.breaks_glass() && self.when.as_ref().is_none_or(|when| when.constant() == Some(true))
     }
 }
 
@@ -313,50 +326,4 @@ fn report_dead(rules: &[(At, Rule)], problems: &mut Problems) {
             }
         }
     }
-}
-
-fn demand(config: &ApprovalConfig, at: &At, problems: &mut Problems) -> Option<ApprovalDemand> {
-    let known = problems.iter().count();
-    if config.approvers.is_empty() {
-        problems.add(&at.member("approvers"), "an approval needs approvers");
-    }
-    for (index, approver) in config.approvers.iter().enumerate() {
-        let named = approver.split_once(':').is_some_and(|(kind, name)| {
-            matches!(kind, "role" | "group" | "subject") && !name.trim().is_empty()
-        });
-        if !named {
-            problems.add_with_hint(
-                &at.member("approvers").index(index),
-                format!("`{approver}` names nobody"),
-                "write role:NAME, group:NAME or subject:ID",
-            );
-        }
-    }
-    let quorum = config.quorum.unwrap_or(1);
-    if !(1..=10).contains(&quorum) {
-        problems.add(&at.member("quorum"), "a quorum is between 1 and 10");
-    }
-    let mut span = |name: &str, written: Option<Span>, default: Duration, limit: Duration| {
-        let span = written.map_or(default, |span| span.0);
-        if span.is_zero() && name != "hold" || span > limit {
-            problems.add(&at.member(name), format!("has to be at most {}", Span(limit)));
-        }
-        span
-    };
-    let hold = span("hold", config.hold, Duration::from_secs(60), HOLD_LIMIT);
-    let valid = span("valid", config.valid, Duration::from_secs(600), LIFE_LIMIT);
-    let expires = span("expires", config.expires, Duration::from_secs(3600), LIFE_LIMIT);
-    if hold > expires {
-        problems.add(
-            &at.member("hold"),
-            "is longer than `expires`: the question would end while the caller waits",
-        );
-    }
-    (problems.iter().count() == known).then(|| ApprovalDemand {
-        approvers: config.approvers.clone(),
-        quorum,
-        hold,
-        valid,
-        expires,
-    })
 }

@@ -209,6 +209,9 @@ pub struct Approval {
     /// Its id at the approval service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// `standing` for a grant of operations, `break_glass` for a way past approvers; absent for these bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Its status when the exchange went on without it or with it.
     pub status: String,
     /// Every decision taken, in order.

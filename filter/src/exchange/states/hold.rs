@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use graphwarden_policies::access::ApprovalDemand;
+use graphwarden_policies::access::{ApprovalDemand, Sight};
 use graphwarden_policies::evidence::Approval;
 use graphwarden_policies::identity::Identity;
 use graphwarden_policies::operation;
 use graphwarden_policies::reason::Reason;
 
 use super::super::State;
-use super::super::approval::{Answer, Preview, Question, Sound, Status};
+use super::super::approval::{Answer, Asks, Preview, Question, Sound, Status, Terms};
 use super::super::context::Cx;
 use super::super::event::{CallReply, Effect, Event, Metric};
 use super::super::gate::Moment;
@@ -36,6 +36,8 @@ pub(super) struct Subject<'a> {
     pub(super) request: &'a operation::Request,
     pub(super) body: &'a [u8],
     pub(super) identity: &'a Identity,
+    /// Why the caller would go past approvers.
+    pub(super) reason: Option<&'a str>,
 }
 
 /// People decide.
@@ -43,7 +45,7 @@ pub(super) struct Subject<'a> {
 pub(in super::super) struct AwaitingApproval {
     judged: Judged,
     rule: Option<String>,
-    quorum: u32,
+    terms: Terms,
     question: Rc<Vec<u8>>,
     began: Moment,
     /// When the caller stops waiting.
@@ -73,8 +75,9 @@ impl AwaitingApproval {
     ) -> State {
         // The verdict stands in the record whatever people decide.
         cx.dossier.allowed(rule.clone());
-        let Some(question) = question(&demand, rule.as_deref(), subject, cx) else {
-            return cx.refuse(&Refusal::new(Reason::ApprovalUnavailable));
+        let question = match question(&demand, rule.as_deref(), subject, cx) {
+            Ok(question) => question,
+            Err(reason) => return cx.refuse(&Refusal::new(reason)),
         };
         let now = cx.gate.now;
         let hold = match patience {
@@ -84,7 +87,7 @@ impl AwaitingApproval {
         let state = Self {
             judged,
             rule,
-            quorum: demand.quorum,
+            terms: Terms::from(&demand),
             question: Rc::new(question),
             began: now,
             until: now.after(hold),
@@ -183,7 +186,7 @@ impl AwaitingApproval {
 
     fn approved(self, sound: Sound, cx: &mut Cx<'_, '_>) -> State {
         let granted =
-            self.judged.identity.as_deref().is_some_and(|requester| sound.is_granted(requester, self.quorum));
+            self.judged.identity.as_deref().is_some_and(|requester| sound.is_granted(requester, self.terms));
         if !granted {
             let refusal = Refusal::with_detail(
                 Reason::ApprovalUnavailable,
@@ -254,6 +257,7 @@ impl AwaitingApproval {
         let held = cx.gate.now.since(self.began).as_millis();
         cx.dossier.approval = Some(Approval {
             id: self.known.as_ref().map(|pending| pending.id.clone()),
+            kind: self.terms.kind().map(str::to_owned),
             status: status.to_owned(),
             decisions,
             held_ms: u64::try_from(held).ok(),
@@ -268,8 +272,11 @@ impl AwaitingApproval {
     }
 
     fn withdraw(&self, cx: &mut Cx<'_, '_>) {
-        if let Some(pending) = &self.known {
-            cx.effects.push(Effect::WithdrawApproval { id: pending.id.clone() });
+        // A question whose answer is still to come has no id here, but the service knows the exchange.
+        let asked = self.known.is_some() || matches!(self.poll, Poll::InFlight { .. });
+        if asked {
+            let id = self.known.as_ref().map(|pending| pending.id.clone());
+            cx.effects.push(Effect::WithdrawApproval { id });
         }
     }
 
@@ -293,19 +300,23 @@ fn question(
     rule: Option<&str>,
     subject: &Subject<'_>,
     cx: &Cx<'_, '_>,
-) -> Option<Vec<u8>> {
+) -> Result<Vec<u8>, Reason> {
     let policy = cx.gate.policy;
     let line = &subject.request.normalised;
-    let digest = cx.dossier.request.as_ref().and_then(|request| request.digest.as_deref())?;
+    let digest = cx.dossier.request.as_ref().and_then(|request| request.digest.as_deref());
+    let digest = digest.ok_or(Reason::ApprovalUnavailable)?;
     // Approvers are not the caller: what the caller alone may see stays masked for them.
     let masking = cx.dossier.masking.as_ref().unwrap_or(&policy.masking);
     let preview = masking.plan(None).preview(subject.body, PREVIEW);
+    if preview.truncated && demand.preview == Sight::Full {
+        return Err(Reason::ApprovalPreview);
+    }
     let question = Question {
         exchange: &cx.dossier.exchange,
         requester: subject.identity.into(),
         operations: &cx.dossier.operations,
         rule: rule.unwrap_or_default(),
-        asks: demand.into(),
+        asks: Asks::new(demand, subject.reason),
         policy: policy.digest(),
         digest,
         preview: Preview {
@@ -316,7 +327,7 @@ fn question(
         },
         gateway: &policy.gateway,
     };
-    serde_json::to_vec(&question).ok()
+    serde_json::to_vec(&question).map_err(|_| Reason::ApprovalUnavailable)
 }
 
 /// The admission line is on its way to the ledger.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use graphwarden_policies::access::Effect as Ruling;
+use graphwarden_policies::access::{BREAK_GLASS_HEADER, Effect as Ruling, break_glass_reason};
 use graphwarden_policies::evidence::OperationRecord;
 use graphwarden_policies::identity::{Identity, Introspection, Origin, Refused};
 use graphwarden_policies::masking::Masking;
@@ -253,7 +253,10 @@ pub(super) fn rule(trial: Trial, cx: &mut Cx<'_, '_>) -> State {
             deny(judged, decision.rule, &Refusal::new(Reason::ApprovalPending), cx)
         }
         Ruling::Approval(demand) => {
-            let subject = super::hold::Subject { request: &request, body: &body, identity: &identity };
+            let reason = call.headers.get(BREAK_GLASS_HEADER).map(String::as_str);
+            let reason = break_glass_reason(reason);
+            let subject =
+                super::hold::Subject { request: &request, body: &body, identity: &identity, reason };
             AwaitingApproval::ask_first(judged, demand, decision.rule, &subject, inbound.patience, cx)
         }
     }

@@ -180,7 +180,7 @@ fn a_client_that_leaves_withdraws_its_question() {
     rig.later(Duration::from_secs(20));
     rig.decide("pending");
     let effects = rig.on(Event::Gone(Departure::Client));
-    assert!(effects.contains(&Effect::WithdrawApproval { id: "a1".to_owned() }));
+    assert!(effects.contains(&Effect::WithdrawApproval { id: Some("a1".to_owned()) }));
     let outcome = rig.deliver().pop().unwrap();
     assert_eq!(outcome["approval"]["status"], "withdrawn");
 }

@@ -9,3 +9,4 @@ mod request;
 mod response;
 mod rig;
 mod table;
+mod terms;
