@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
-use crate::approvals::{self, Approval, Given, Waiting};
+use crate::approvals::{self, Approval, Given, RemarkKind, Waiting};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::evidence::{self, Writer};
@@ -50,6 +50,7 @@ pub struct Desk {
 impl Desk {
     /// Puts a desk together over an open store. Has to run inside the async runtime.
     pub fn new(settings: Settings, store: Store, clock: Clock) -> anyhow::Result<Self> {
+        let store = store.knowing(settings.kin.clone());
         let waiting = Waiting::default();
         if let Some(mut changes) = store.changes() {
             let waiting = waiting.clone();
@@ -95,26 +96,76 @@ impl Desk {
     pub async fn decide(&self, id: &str, person: &Person, given: &Given) -> Result<Approval, Error> {
         let now = self.clock.now();
         let result = self.store.decide(id, person, given, now).await;
-        match &result {
+        self.concluded(id, person, Some(given.decision), "decision_refused", &result).await?;
+        result
+    }
+
+    /// Takes a review or a revocation, and wakes whoever waits. Refusals are written into the desk's chain too.
+    pub async fn remark(
+        &self,
+        id: &str,
+        person: &Person,
+        what: RemarkKind,
+        verdict: Option<&str>,
+        comment: Option<&str>,
+    ) -> Result<Approval, Error> {
+        let given =
+            Given { decision: crate::approvals::Verdict::Approve, comment: comment.map(str::to_owned) };
+        let comment = given.comment()?;
+        match (what, verdict) {
+            (RemarkKind::Review, Some("accepted")) | (RemarkKind::Revocation, None) => {}
+            (RemarkKind::Review, Some("objected")) if comment.is_some() => {}
+            (RemarkKind::Review, Some("objected")) => {
+                return Err(Error::Malformed("say why you object".to_owned()));
+            }
+            _ => return Err(Error::Malformed("`verdict` has to be accepted or objected".to_owned())),
+        }
+        let now = self.clock.now();
+        let result = self.store.remark(id, person, what, verdict, comment.as_deref(), now).await;
+        let refused = match what {
+            RemarkKind::Review => "review_refused",
+            RemarkKind::Revocation => "revocation_refused",
+        };
+        self.concluded(id, person, None, refused, &result).await?;
+        result
+    }
+
+    /// Wakes whoever waits for what was done, or writes down that it was refused.
+    async fn concluded(
+        &self,
+        id: &str,
+        person: &Person,
+        decision: Option<crate::approvals::Verdict>,
+        refused: &str,
+        result: &Result<Approval, Error>,
+    ) -> Result<(), Error> {
+        match result {
             Ok(_) => self.waiting.tell(id),
             Err(refusal) if refusal.status().is_client_error() => {
-                let id: String = id.chars().take(64).collect();
-                let event = Event {
-                    person: Some(person),
-                    approval: Some(Subject {
-                        id: &id,
-                        status: None,
-                        decision: Some(given.decision),
-                        comment: None,
-                    }),
-                    reason: Some(refusal.code()),
-                    ..Event::new("decision_refused")
-                };
-                self.store.record(&event, now).await?;
+                self.refused(id, person, decision, refused, refusal.code()).await?;
             }
             Err(_) => {}
         }
-        result
+        Ok(())
+    }
+
+    /// Writes down that a person tried what they may not.
+    pub async fn refused(
+        &self,
+        id: &str,
+        person: &Person,
+        decision: Option<crate::approvals::Verdict>,
+        event: &str,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let id: String = id.chars().take(64).collect();
+        let event = Event {
+            person: Some(person),
+            approval: Some(Subject { id: &id, status: None, decision, comment: None }),
+            reason: Some(reason),
+            ..Event::new(event)
+        };
+        self.store.record(&event, self.clock.now()).await
     }
 
     /// The page of an approval.

@@ -74,6 +74,18 @@ pub enum Error {
     /// The person has decided already.
     #[error("you have decided about this request already; your first decision stands")]
     DecidedBefore,
+    /// Nobody went past approvers here.
+    #[error("nobody went past approvers here, so there is nothing to review")]
+    NothingToReview,
+    /// It was reviewed already.
+    #[error("this was reviewed already; the first review stands")]
+    ReviewedBefore,
+    /// Not a standing grant.
+    #[error("only a standing grant can be taken back")]
+    NothingToRevoke,
+    /// Standing grants are off.
+    #[error("standing grants are turned off at this desk")]
+    StandingOff,
     /// An exchange id came again with another request.
     #[error("this exchange id was used for another request")]
     ExchangeReused,
@@ -131,6 +143,10 @@ impl Error {
             Self::Method => "method",
             Self::Late(_) => "late_decision",
             Self::DecidedBefore => "decided_before",
+            Self::NothingToReview => "nothing_to_review",
+            Self::ReviewedBefore => "reviewed_before",
+            Self::NothingToRevoke => "nothing_to_revoke",
+            Self::StandingOff => "standing_grants_off",
             Self::ExchangeReused => "exchange_reused",
             Self::Contradiction { .. } => "chain_contradiction",
             Self::SignInFailed(_) => "sign_in_failed",
@@ -154,12 +170,17 @@ impl Error {
             | Self::Forged
             | Self::Role { .. }
             | Self::OwnRequest
+            | Self::StandingOff
             | Self::NotApprover { .. } => StatusCode::FORBIDDEN,
             Self::UnknownApproval | Self::NotFound | Self::NoProvider => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Late(_) | Self::DecidedBefore | Self::ExchangeReused | Self::Contradiction { .. } => {
-                StatusCode::CONFLICT
-            }
+            Self::Late(_)
+            | Self::DecidedBefore
+            | Self::NothingToReview
+            | Self::ReviewedBefore
+            | Self::NothingToRevoke
+            | Self::ExchangeReused
+            | Self::Contradiction { .. } => StatusCode::CONFLICT,
             Self::Provider(_) | Self::Storage(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

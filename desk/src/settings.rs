@@ -20,6 +20,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::log::LogKey;
+use crate::people::Kin;
 use crate::publish::{Publish, RawPublish};
 use crate::store::{Database, Rule};
 
@@ -60,6 +61,12 @@ pub struct Raw {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would print it as a heading")]
     pub claims: RawClaims,
+    /// Issuers that share their subjects, as ISSUER=ISSUER: nobody approves their own request by another token
+    #[arg(long = "same-subjects", value_name = "ISSUER=ISSUER", value_delimiter = ',')]
+    pub same_subjects: Vec<String>,
+    /// Allow rules to ask for standing grants: approvals for operations and a while instead of for bytes, once
+    #[arg(long, env = "GRAPHWARDEN_STANDING_GRANTS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub standing_grants: Option<bool>,
     /// Roles that may read the evidence and export it [default: auditor]
     #[arg(long = "auditor-role", value_name = "ROLE", value_delimiter = ',')]
     pub auditor_roles: Vec<String>,
@@ -126,6 +133,8 @@ impl Raw {
                 roles: self.claims.roles.or(under.claims.roles),
                 groups: self.claims.groups.or(under.claims.groups),
             },
+            same_subjects: list(self.same_subjects, under.same_subjects),
+            standing_grants: self.standing_grants.or(under.standing_grants),
             auditor_roles: list(self.auditor_roles, under.auditor_roles),
             session_minutes: self.session_minutes.or(under.session_minutes),
             publish: if self.publish == RawPublish::default() { under.publish } else { self.publish },
@@ -150,6 +159,10 @@ pub struct Settings {
     pub public_url: Url,
     /// Who may sign in; `None` turns the pages and the approvers' API off.
     pub provider: Option<Provider>,
+    /// Which issuers share their subjects.
+    pub kin: Kin,
+    /// Whether rules may ask for standing grants.
+    pub standing_grants: bool,
     /// Roles that may read and export the evidence.
     pub auditor_roles: Vec<String>,
     /// Longest time that a person stays signed in.
@@ -252,6 +265,9 @@ impl Settings {
                 groups: claim(&raw.claims.groups, "groups"),
             })
         });
+        let kin = Kin::parse(&raw.same_subjects)
+            .map_err(|error| problems.push(format!("same_subjects: {error}")))
+            .unwrap_or_default();
         let minutes = raw.session_minutes.unwrap_or(480);
         if !(1..=10_080).contains(&minutes) {
             problems.push(format!("session_minutes: {minutes} is not between 1 and 10080"));
@@ -281,6 +297,8 @@ impl Settings {
                     gateway_token,
                     public_url,
                     provider,
+                    kin,
+                    standing_grants: raw.standing_grants.unwrap_or(false),
                     auditor_roles: if raw.auditor_roles.is_empty() {
                         vec!["auditor".to_owned()]
                     } else {

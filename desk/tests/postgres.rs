@@ -30,6 +30,8 @@ mod publishing;
 mod room;
 #[path = "desk/routes.rs"]
 mod routes;
+#[path = "desk/terms.rs"]
+mod terms;
 
 /// What the desk of these tests runs over.
 const KIND: room::Kind = room::Kind::Postgres;

@@ -11,7 +11,7 @@ use axum::routing::{delete, post};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Approval, Ask, Status};
+use super::{Approval, Ask, Kind, Status};
 use crate::app::Desk;
 use crate::body::JsonBody;
 use crate::error::Error;
@@ -20,7 +20,9 @@ use crate::prefer;
 
 /// The routes for gateways.
 pub fn router() -> Router<Desk> {
-    Router::new().route("/v1/approvals", post(ask)).route("/v1/approvals/{id}", delete(withdraw))
+    Router::new()
+        .route("/v1/approvals", post(ask).delete(withdraw_exchange))
+        .route("/v1/approvals/{id}", delete(withdraw))
 }
 
 async fn ask(
@@ -30,6 +32,9 @@ async fn ask(
     JsonBody(ask): JsonBody<Ask>,
 ) -> Result<Response, Error> {
     ask.check()?;
+    if ask.asks.kind() == Kind::Standing && !desk.settings.standing_grants {
+        return Err(Error::StandingOff);
+    }
     let wait = prefer::wait(&headers);
     let (approval, status) = wait_for(&desk, &ask, Duration::from_secs(wait.unwrap_or(0))).await?;
     let url = desk.approval_url(&approval.id);
@@ -100,11 +105,24 @@ async fn withdraw(
     Path(id): Path<String>,
     Query(withdrawal): Query<Withdrawal>,
 ) -> Result<StatusCode, Error> {
+    gone(&desk, Some(&id), withdrawal).await
+}
+
+/// For a gateway that has had no answer yet, and so knows no id.
+async fn withdraw_exchange(
+    _: Gateway,
+    State(desk): State<Desk>,
+    Query(withdrawal): Query<Withdrawal>,
+) -> Result<StatusCode, Error> {
+    gone(&desk, None, withdrawal).await
+}
+
+async fn gone(desk: &Desk, id: Option<&str>, withdrawal: Withdrawal) -> Result<StatusCode, Error> {
     let exchange = withdrawal
         .exchange
         .ok_or_else(|| Error::Malformed("the parameter `exchange` is missing".to_owned()))?;
-    if desk.store.withdraw(&id, &exchange, desk.clock.now()).await? {
-        desk.waiting.tell(&id);
+    if let Some(cancelled) = desk.store.withdraw(id, &exchange, desk.clock.now()).await? {
+        desk.waiting.tell(&cancelled);
     }
     Ok(StatusCode::NO_CONTENT)
 }

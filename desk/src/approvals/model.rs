@@ -1,16 +1,16 @@
 //! The approval itself: its parts, its fingerprint, and the rules about who may decide and when.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::rfc3339;
 use crate::error::Error;
-use crate::people::Person;
+use crate::people::{Kin, Marks, Person};
 
-/// The longest window that a rule may ask for: 30 days, in seconds.
-const LONGEST_WINDOW: u64 = 30 * 24 * 3_600;
-/// The largest quorum: more distinct people than any process asks for.
-const LARGEST_QUORUM: u32 = 20;
+use super::terms::{Asks, Filled, Kind, Sight, Vote};
+
 /// The longest comment, in bytes.
 const LONGEST_COMMENT: usize = 4_000;
 
@@ -76,19 +76,6 @@ impl OperationView {
     }
 }
 
-/// What a rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Asks {
-    /// Who may decide.
-    pub approvers: Vec<String>,
-    /// How many distinct people have to approve.
-    pub quorum: u32,
-    /// How long a granted approval can be claimed, in seconds.
-    pub valid_seconds: u64,
-    /// When an undecided one ends, in seconds from its creation.
-    pub expires_seconds: u64,
-}
-
 /// The request as people may see it: masked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
@@ -101,51 +88,6 @@ pub struct Preview {
     pub body: String,
     /// Whether the body was cut.
     pub truncated: bool,
-}
-
-/// Someone who may decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Approver {
-    /// Anyone with the role.
-    Role(String),
-    /// Anyone in the group.
-    Group(String),
-    /// The person with this subject at the desk's issuer.
-    Subject(String),
-}
-
-impl Approver {
-    /// Reads `role:NAME`, `group:NAME` or `subject:ID`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (kind, name) = text.split_once(':')?;
-        if name.is_empty() {
-            return None;
-        }
-        match kind {
-            "role" => Some(Self::Role(name.to_owned())),
-            "group" => Some(Self::Group(name.to_owned())),
-            "subject" => Some(Self::Subject(name.to_owned())),
-            _ => None,
-        }
-    }
-
-    /// Whether `person` is meant.
-    pub fn is(&self, person: &Person) -> bool {
-        match self {
-            Self::Role(role) => person.roles.contains(role),
-            Self::Group(group) => person.groups.contains(group),
-            Self::Subject(subject) => person.subject == *subject,
-        }
-    }
-
-    /// In words: `the role manager`.
-    pub fn words(&self) -> String {
-        match self {
-            Self::Role(name) => format!("the role {name}"),
-            Self::Group(name) => format!("the group {name}"),
-            Self::Subject(name) => format!("the person {name}"),
-        }
-    }
 }
 
 impl Ask {
@@ -167,38 +109,26 @@ impl Ask {
         if self.policy.is_empty() || self.rule.is_empty() {
             return wrong("`policy` and `rule` have to be given".into());
         }
-        let asks = &self.asks;
-        if !(1..=LARGEST_QUORUM).contains(&asks.quorum) {
-            return wrong(format!("`asks.quorum` has to be 1 to {LARGEST_QUORUM}"));
+        if self.preview.truncated && self.asks.preview == Sight::Full {
+            return wrong(
+                "the rule wants approvers to see all of the request, and the preview is cut".into(),
+            );
         }
-        for (name, seconds) in
-            [("valid_seconds", asks.valid_seconds), ("expires_seconds", asks.expires_seconds)]
-        {
-            if !(1..=LONGEST_WINDOW).contains(&seconds) {
-                return wrong(format!("`asks.{name}` has to be 1 to {LONGEST_WINDOW}"));
-            }
-        }
-        if asks.approvers.is_empty() {
-            return wrong("`asks.approvers` is empty, so nobody could decide".into());
-        }
-        match asks.approvers.iter().find(|text| Approver::parse(text).is_none()) {
-            Some(_) => {
-                wrong("`asks.approvers` holds one that is not role:NAME, group:NAME or subject:ID".into())
-            }
-            None => Ok(()),
-        }
+        self.asks.check()
     }
 
     /// What the approval is bound to. Each part goes in behind its length, so that no two lists of parts share
     /// a fingerprint.
+    /// A standing grant is bound to operations and graphs instead of to bytes.
     pub fn fingerprint(&self) -> Result<Vec<u8>, Error> {
-        let operations = serde_json::to_vec(&self.operations)?;
+        let standing = self.asks.kind() == Kind::Standing;
+        let operations = serde_json::to_vec(&self.bound_operations())?;
         let asks = serde_json::to_vec(&self.asks)?;
         let parts: [&[u8]; 7] = [
             self.requester.issuer.as_bytes(),
             self.requester.subject.as_bytes(),
             &operations,
-            self.digest.as_bytes(),
+            if standing { b"standing" } else { self.digest.as_bytes() },
             self.policy.as_bytes(),
             self.rule.as_bytes(),
             &asks,
@@ -209,6 +139,27 @@ impl Ask {
             hasher.update(part);
         }
         Ok(hasher.finalize().to_vec())
+    }
+}
+
+impl Ask {
+    /// The operations that the approval is for: all that is known of them, or for a standing grant the pattern
+    /// that later requests have to fit, each once.
+    pub fn bound_operations(&self) -> Vec<OperationView> {
+        if self.asks.kind() != Kind::Standing {
+            return self.operations.clone();
+        }
+        let mut patterns: Vec<OperationView> = Vec::new();
+        for operation in &self.operations {
+            let kept = ["graph", "assistant"];
+            let more = operation.more.iter().filter(|(name, _)| kept.contains(&name.as_str()));
+            let more = more.map(|(name, value)| (name.clone(), value.clone())).collect();
+            let pattern = OperationView { more, ..operation.clone() };
+            if !patterns.contains(&pattern) {
+                patterns.push(pattern);
+            }
+        }
+        patterns
     }
 }
 
@@ -309,6 +260,54 @@ pub struct Decision {
     pub at: i64,
     /// Why, in the person's words.
     pub comment: Option<String>,
+    /// Which of the approvers they were, in the words of the rule.
+    pub fits: Vec<String>,
+}
+
+impl Decision {
+    fn marks(&self) -> Marks<'_> {
+        Marks { issuer: &self.issuer, subject: &self.subject, email: self.email.as_deref() }
+    }
+}
+
+/// What someone says about an approval after it ended or was granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remark {
+    /// What it is.
+    pub kind: RemarkKind,
+    /// `accepted` or `objected` for a review.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// Who says it: their subject.
+    pub subject: String,
+    /// Their name.
+    pub name: Option<String>,
+    /// Their issuer.
+    pub issuer: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// In their words.
+    pub comment: Option<String>,
+}
+
+/// The kinds of remarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RemarkKind {
+    /// Someone looked at how approvers were passed by.
+    Review,
+    /// Someone took a standing grant back.
+    Revocation,
+}
+
+impl RemarkKind {
+    /// The word in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Review => "review",
+            Self::Revocation => "revocation",
+        }
+    }
 }
 
 /// An approval as it is stored, settled at some moment.
@@ -322,10 +321,8 @@ pub struct Approval {
     pub operations: Vec<OperationView>,
     /// The rule that asked.
     pub rule: String,
-    /// Who may decide, as the rule wrote it.
-    pub approvers: Vec<String>,
-    /// How many distinct people have to approve.
-    pub quorum: u32,
+    /// What the rule asks for.
+    pub asks: Asks,
     /// The policy's digest.
     pub policy: String,
     /// The request's keyed digest.
@@ -352,9 +349,18 @@ pub struct Approval {
     pub claimed_at: Option<i64>,
     /// Every decision, in order.
     pub decisions: Vec<Decision>,
+    /// What was said about it afterwards: a review, a revocation.
+    pub remarks: Vec<Remark>,
+    /// Which issuers share their subjects.
+    pub kin: Arc<Kin>,
 }
 
 impl Approval {
+    /// The kind of approval.
+    pub const fn kind(&self) -> Kind {
+        self.asks.kind()
+    }
+
     /// The status at `now`, whatever was stored: time ends approvals without anyone writing it down.
     pub fn status_at(&self, now: i64) -> Status {
         match self.status {
@@ -368,31 +374,73 @@ impl Approval {
         }
     }
 
-    /// How many distinct people have approved.
-    pub fn approvals(&self) -> usize {
+    /// The votes of distinct people.
+    fn votes(&self) -> Vec<Vote<'_>> {
         let mut people: Vec<&Decision> = Vec::new();
-        for decision in self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approve) {
-            let known = people.iter().any(|other| {
-                same_person(
-                    (&other.issuer, &other.subject, other.email.as_deref()),
-                    (&decision.issuer, &decision.subject, decision.email.as_deref()),
-                )
-            });
-            if !known {
+        for decision in &self.decisions {
+            let known = |other: &&Decision| {
+                other.verdict == decision.verdict && self.kin.is_one(other.marks(), decision.marks())
+            };
+            if !people.iter().any(known) {
                 people.push(decision);
             }
         }
-        people.len()
+        people.into_iter().map(|decision| Vote { verdict: decision.verdict, fits: &decision.fits }).collect()
+    }
+
+    /// How many of the approvals that are asked for are there, of distinct people.
+    pub fn approvals(&self) -> usize {
+        self.asks.approved(&self.votes())
+    }
+
+    /// How far each kind of seats is filled; empty where any approver will do.
+    pub fn seats(&self) -> Vec<Filled> {
+        self.asks.filled(&self.votes())
+    }
+
+    /// What the decisions come to; `None` while more are needed.
+    pub fn outcome(&self) -> Option<Verdict> {
+        self.asks.outcome(&self.votes())
+    }
+
+    fn is_requester(&self, person: &Person) -> bool {
+        let requester = &self.requester;
+        let marks = Marks {
+            issuer: &requester.issuer,
+            subject: &requester.subject,
+            email: requester.email.as_deref(),
+        };
+        self.kin.is_one(person.marks(), marks)
+    }
+
+    /// Whether `person` may review how approvers were passed by, or why not.
+    pub fn may_review(&self, person: &Person) -> Result<(), Error> {
+        if self.kind() != Kind::BreakGlass {
+            return Err(Error::NothingToReview);
+        }
+        if self.remarks.iter().any(|remark| remark.kind == RemarkKind::Review) {
+            return Err(Error::ReviewedBefore);
+        }
+        self.may_ever_decide(person)
+    }
+
+    /// Whether `person` may take a standing grant back, or why not. Whoever has it may give it up.
+    pub fn may_revoke(&self, person: &Person, now: i64) -> Result<(), Error> {
+        if self.kind() != Kind::Standing {
+            return Err(Error::NothingToRevoke);
+        }
+        match self.status_at(now) {
+            Status::Approved if self.is_requester(person) => Ok(()),
+            Status::Approved => self.may_ever_decide(person),
+            status => Err(Error::Late(status)),
+        }
     }
 
     /// Whether `person` may decide now, or why not. The order is that of the words a person needs: the state
     /// first, then who they are.
     pub fn may_decide(&self, person: &Person, now: i64) -> Result<(), Error> {
-        let me = (person.issuer.as_str(), person.subject.as_str(), person.email.as_deref());
-        let decided = self
-            .decisions
-            .iter()
-            .any(|other| same_person(me, (&other.issuer, &other.subject, other.email.as_deref())));
+        let me = person.marks();
+        let decided = self.decisions.iter().any(|other| self.kin.is_one(me, other.marks()));
         if decided {
             return Err(Error::DecidedBefore);
         }
@@ -405,55 +453,45 @@ impl Approval {
 
     /// Whether `person` is one of those whom the rule asks, and not the requester.
     pub fn may_ever_decide(&self, person: &Person) -> Result<(), Error> {
-        let me = (person.issuer.as_str(), person.subject.as_str(), person.email.as_deref());
-        let requester = &self.requester;
-        if same_person(me, (&requester.issuer, &requester.subject, requester.email.as_deref())) {
+        if self.is_requester(person) {
             return Err(Error::OwnRequest);
         }
-        let asked: Vec<Approver> = self.approvers.iter().filter_map(|text| Approver::parse(text)).collect();
-        if asked.iter().any(|approver| approver.is(person)) {
+        if !self.asks.fits(person).is_empty() {
             return Ok(());
         }
-        Err(Error::NotApprover {
-            asked: asked.iter().map(Approver::words).collect::<Vec<_>>().join(" or "),
-            have: person.roles_in_words(),
-        })
+        Err(Error::NotApprover { asked: self.asks.words(), have: person.roles_in_words() })
     }
 
     /// The contract's answer to a gateway or an approver.
     pub fn answer(&self, status: Status, url: String) -> Answer {
-        Answer {
-            id: self.id.clone(),
-            status,
-            decisions: self
-                .decisions
-                .iter()
-                .map(|decision| AnswerDecision {
-                    approver: AnswerApprover {
-                        issuer: decision.issuer.clone(),
-                        subject: decision.subject.clone(),
-                        name: decision.name.clone(),
-                        email: decision.email.clone(),
-                    },
-                    decision: decision.verdict,
-                    at: rfc3339(decision.at),
-                    comment: decision.comment.clone(),
-                })
-                .collect(),
-            url,
-        }
+        Answer { id: self.id.clone(), status, kind: self.kind(), decisions: self.answer_decisions(), url }
     }
-}
 
-/// Whether two are one person: the same subject of the same issuer, or the same e-mail address, whatever
-/// issuer vouches for it. The second can only refuse more, never less.
-fn same_person(one: (&str, &str, Option<&str>), other: (&str, &str, Option<&str>)) -> bool {
-    if one.0 == other.0 && one.1 == other.1 {
-        return true;
-    }
-    match (one.2, other.2) {
-        (Some(one), Some(other)) => !one.is_empty() && one.eq_ignore_ascii_case(other),
-        _ => false,
+    /// The decisions for the contract: with a way past approvers first the requester's own reason.
+    fn answer_decisions(&self) -> Vec<AnswerDecision> {
+        let past = self.asks.break_glass.as_ref().map(|past| AnswerDecision {
+            approver: AnswerApprover {
+                issuer: self.requester.issuer.clone(),
+                subject: self.requester.subject.clone(),
+                name: self.requester.name.clone(),
+                email: self.requester.email.clone(),
+            },
+            decision: "break_glass",
+            at: rfc3339(self.created_at),
+            comment: Some(past.reason.clone()),
+        });
+        let taken = self.decisions.iter().map(|decision| AnswerDecision {
+            approver: AnswerApprover {
+                issuer: decision.issuer.clone(),
+                subject: decision.subject.clone(),
+                name: decision.name.clone(),
+                email: decision.email.clone(),
+            },
+            decision: decision.verdict.word(),
+            at: rfc3339(decision.at),
+            comment: decision.comment.clone(),
+        });
+        past.into_iter().chain(taken).collect()
     }
 }
 
@@ -464,6 +502,8 @@ pub struct Answer {
     pub id: String,
     /// Where it stands for this exchange.
     pub status: Status,
+    /// What kind of approval it is.
+    pub kind: Kind,
     /// Every decision, in order.
     pub decisions: Vec<AnswerDecision>,
     /// The page for people.
@@ -474,7 +514,7 @@ pub struct Answer {
 #[derive(Debug, Clone, Serialize)]
 pub struct AnswerDecision {
     approver: AnswerApprover,
-    decision: Verdict,
+    decision: &'static str,
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,

@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::model::Answer;
-use super::{Approval, Given, OperationView, Preview, Requester, Status};
+use super::{Approval, Asks, Given, Kind, OperationView, Preview, RemarkKind, Requester, Status};
 use crate::app::Desk;
 use crate::body::JsonBody;
 use crate::clock::rfc3339;
@@ -20,6 +20,8 @@ pub fn router() -> Router<Desk> {
         .route("/v1/approvals", get(list))
         .route("/v1/approvals/{id}", get(show))
         .route("/v1/approvals/{id}/decisions", post(decide))
+        .route("/v1/approvals/{id}/review", post(review))
+        .route("/v1/approvals/{id}/revocation", post(revoke))
 }
 
 /// An approval as a person sees it.
@@ -32,7 +34,12 @@ struct View {
     rule: String,
     approvers: Vec<String>,
     quorum: u32,
+    asks: Asks,
     approved: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seats: Vec<Seat>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<RemarkView>,
     preview: Preview,
     gateway: String,
     policy: String,
@@ -44,6 +51,26 @@ struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed_at: Option<String>,
     you: You,
+}
+
+/// How far a kind of seats is filled.
+#[derive(Debug, Serialize)]
+struct Seat {
+    approver: String,
+    filled: u32,
+    count: u32,
+}
+
+/// A review or a revocation.
+#[derive(Debug, Serialize)]
+struct RemarkView {
+    kind: RemarkKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<String>,
+    by: Requester,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
 }
 
 /// Whether whoever asks may decide.
@@ -64,11 +91,34 @@ fn view(desk: &Desk, approval: Approval, person: &Person, now: i64) -> View {
     View {
         answer: approval.answer(approval.status_at(now), desk.approval_url(&approval.id)),
         approved: approval.approvals(),
+        seats: approval
+            .seats()
+            .into_iter()
+            .map(|seat| Seat { approver: seat.approver, filled: seat.filled, count: seat.count })
+            .collect(),
+        remarks: approval
+            .remarks
+            .iter()
+            .map(|remark| RemarkView {
+                kind: remark.kind,
+                verdict: remark.verdict.clone(),
+                by: Requester {
+                    issuer: remark.issuer.clone(),
+                    subject: remark.subject.clone(),
+                    name: remark.name.clone(),
+                    email: None,
+                    roles: Vec::new(),
+                },
+                at: rfc3339(remark.at),
+                comment: remark.comment.clone(),
+            })
+            .collect(),
         requester: approval.requester,
         operations: approval.operations,
         rule: approval.rule,
-        approvers: approval.approvers,
-        quorum: approval.quorum,
+        approvers: approval.asks.approvers.clone(),
+        quorum: approval.asks.quorum,
+        asks: approval.asks,
         preview: approval.preview,
         gateway: approval.gateway,
         policy: approval.policy,
@@ -86,6 +136,9 @@ struct Wanted {
     status: Option<String>,
     text: Option<String>,
     limit: Option<String>,
+    kind: Option<String>,
+    unreviewed: Option<String>,
+    before: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -114,7 +167,21 @@ async fn list(
             .ok_or_else(|| Error::Malformed("`limit` has to be 1 to 200".to_owned()))?,
     };
     let now = desk.clock.now();
-    let filter = Filter { status, text: wanted.text.filter(|text| !text.is_empty()), limit };
+    let kind = match wanted.kind.as_deref() {
+        None | Some("") => None,
+        Some(word) => Some(Kind::parse(word).ok_or_else(|| {
+            Error::Malformed("`kind` has to be request, standing or break_glass".to_owned())
+        })?),
+    };
+    let filter = Filter {
+        status,
+        kind,
+        unreviewed: wanted.unreviewed.as_deref() == Some("true"),
+        before: wanted.before,
+        text: wanted.text.filter(|text| !text.is_empty()),
+        limit,
+        ..Filter::default()
+    };
     let found = desk.store.approvals(&filter, now).await?;
     let approvals = found.approvals.into_iter().map(|approval| view(&desk, approval, &person, now)).collect();
     Ok(Json(List { approvals, more: found.more }))
@@ -137,5 +204,44 @@ async fn decide(
     JsonBody(given): JsonBody<Given>,
 ) -> Result<Json<View>, Error> {
     let approval = desk.decide(&id, &person, &given).await?;
+    Ok(Json(view(&desk, approval, &person, desk.clock.now())))
+}
+
+/// `{"verdict": "accepted", "comment": "…"}`; an objection has to say why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reviewed {
+    verdict: String,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+async fn review(
+    Caller(person): Caller,
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    JsonBody(reviewed): JsonBody<Reviewed>,
+) -> Result<Json<View>, Error> {
+    let comment = reviewed.comment.as_deref();
+    let approval = desk.remark(&id, &person, RemarkKind::Review, Some(&reviewed.verdict), comment).await?;
+    Ok(Json(view(&desk, approval, &person, desk.clock.now())))
+}
+
+/// `{"comment": "…"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoked {
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+async fn revoke(
+    Caller(person): Caller,
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    JsonBody(revoked): JsonBody<Revoked>,
+) -> Result<Json<View>, Error> {
+    let comment = revoked.comment.as_deref();
+    let approval = desk.remark(&id, &person, RemarkKind::Revocation, None, comment).await?;
     Ok(Json(view(&desk, approval, &person, desk.clock.now())))
 }

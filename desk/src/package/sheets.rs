@@ -39,7 +39,7 @@ pub(super) fn approvals<W: Write>(approvals: &[Approval], out: W) -> anyhow::Res
             .map(|operation| operation.operation.as_str())
             .collect::<Vec<_>>()
             .join(" ");
-        let (created, quorum) = (rfc3339(approval.created_at), approval.quorum.to_string());
+        let (created, quorum) = (rfc3339(approval.created_at), approval.asks.quorum.to_string());
         let claimed = approval.claimed_at.map(rfc3339).unwrap_or_default();
         let asked = [
             created.as_str(),

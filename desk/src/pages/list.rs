@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Frame, PageError, render, words};
 use crate::app::Desk;
-use crate::approvals::{Approval, Status};
+use crate::approvals::{Approval, Kind, Status};
 use crate::clock::rfc3339;
 use crate::people::{Person, SignedIn};
 use crate::store::Filter;
@@ -22,6 +22,7 @@ pub(super) fn router() -> Router<Desk> {
         .route("/", get(home))
         .route("/fragments/waiting", get(waiting_fragment))
         .route("/history", get(history))
+        .route("/reviews", get(reviews))
 }
 
 /// One approval in a list.
@@ -40,6 +41,10 @@ pub(super) struct Card {
     pub(super) quorum: u32,
     /// `yours`, `decide`, `decided` or `others`.
     pub(super) you: &'static str,
+    /// What kind it is, in words; empty for the usual one.
+    pub(super) kind: &'static str,
+    /// What to style the kind by.
+    pub(super) kind_word: &'static str,
 }
 
 impl Card {
@@ -67,8 +72,10 @@ impl Card {
             ends: rfc3339(approval.undecided_until),
             ends_words: words::span(approval.undecided_until - now),
             approved: approval.approvals(),
-            quorum: approval.quorum,
+            quorum: approval.asks.quorum,
             you,
+            kind: words::kind(approval.kind()),
+            kind_word: approval.kind().word(),
         }
     }
 }
@@ -118,7 +125,7 @@ async fn waiting_fragment(State(desk): State<Desk>, signed_in: SignedIn) -> Resu
 
 async fn waiting(desk: &Desk, person: &Person) -> Result<WaitingList, crate::error::Error> {
     let now = desk.clock.now();
-    let filter = Filter { status: Some(Status::Pending), text: None, limit: MOST };
+    let filter = Filter { status: Some(Status::Pending), limit: MOST, ..Filter::default() };
     let found = desk.store.approvals(&filter, now).await?;
     let (mine, others) = found
         .approvals
@@ -134,6 +141,19 @@ struct Wanted {
     status: String,
     #[serde(default)]
     text: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
+    before: String,
+}
+
+/// A day as the browser's date field writes it, in UTC; nonsense filters nothing.
+fn day(text: &str) -> Option<i64> {
+    crate::clock::parse_time(text.trim())
 }
 
 #[derive(Template)]
@@ -141,10 +161,25 @@ struct Wanted {
 struct HistoryPage {
     frame: Frame,
     cards: Vec<Card>,
-    more: bool,
     status: String,
     text: String,
+    kind: String,
+    from: String,
+    to: String,
+    /// The query of the next page; empty on the last.
+    older: String,
     statuses: [&'static str; 5],
+    kinds: [(&'static str, &'static str); 3],
+}
+
+#[derive(Template)]
+#[template(path = "reviews.html")]
+struct ReviewsPage {
+    frame: Frame,
+    /// What nobody has reviewed.
+    open: Vec<Card>,
+    /// What was reviewed, newest first.
+    done: Vec<Card>,
 }
 
 async fn history(
@@ -157,17 +192,54 @@ async fn history(
     let filter = Filter {
         status: Status::parse(&wanted.status),
         text: (!text.is_empty()).then(|| text.clone()),
+        kind: Kind::parse(&wanted.kind),
+        from: day(&wanted.from),
+        // The day itself is meant to be in.
+        to: day(&wanted.to).map(|to| to + 86_400_000),
+        before: (!wanted.before.is_empty()).then(|| wanted.before.clone()),
+        unreviewed: false,
         limit: MOST,
     };
     let found = desk.store.approvals(&filter, now).await?;
     let person = &signed_in.session.person;
+    let older = found.approvals.last().filter(|_| found.more).map(|last| {
+        url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("status", &wanted.status)
+            .append_pair("text", &text)
+            .append_pair("kind", &wanted.kind)
+            .append_pair("from", &wanted.from)
+            .append_pair("to", &wanted.to)
+            .append_pair("before", &last.id)
+            .finish()
+    });
     let page = HistoryPage {
+        older: older.unwrap_or_default(),
+        kind: filter.kind.map_or("", Kind::word).to_owned(),
+        from: if filter.from.is_some() { wanted.from } else { String::new() },
+        to: if filter.to.is_some() { wanted.to } else { String::new() },
+        kinds: [Kind::Request, Kind::Standing, Kind::BreakGlass]
+            .map(|kind| (kind.word(), words::kind_named(kind))),
         cards: found.approvals.iter().map(|approval| Card::new(approval, person, now)).collect(),
-        more: found.more,
         status: filter.status.map_or("", Status::word).to_owned(),
         text,
         statuses: ["pending", "approved", "denied", "expired", "cancelled"],
         frame: Frame::new(&desk, &signed_in.session, "History", "history"),
+    };
+    Ok(render(&page)?)
+}
+
+/// How approvers were passed by: what nobody has looked at first.
+async fn reviews(State(desk): State<Desk>, signed_in: SignedIn) -> Result<Html<String>, PageError> {
+    let now = desk.clock.now();
+    let person = &signed_in.session.person;
+    let filter = Filter { kind: Some(Kind::BreakGlass), limit: MOST, ..Filter::default() };
+    let open = desk.store.approvals(&Filter { unreviewed: true, ..filter.clone() }, now).await?;
+    let all = desk.store.approvals(&filter, now).await?;
+    let card = |approval: &Approval| Card::new(approval, person, now);
+    let page = ReviewsPage {
+        open: open.approvals.iter().map(card).collect(),
+        done: all.approvals.iter().filter(|approval| !approval.remarks.is_empty()).map(card).collect(),
+        frame: Frame::new(&desk, &signed_in.session, "Reviews", "reviews"),
     };
     Ok(render(&page)?)
 }

@@ -12,7 +12,7 @@ use super::list::Card;
 use super::words::{self, Piece};
 use super::{Frame, PageError, render};
 use crate::app::Desk;
-use crate::approvals::{Approval, Approver, Given, Status, Verdict};
+use crate::approvals::{Approval, Approver, Given, Kind, Remark, RemarkKind, Status, Verdict};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::people::{Person, SignedIn};
@@ -21,6 +21,8 @@ pub(super) fn router() -> Router<Desk> {
     Router::new()
         .route("/approvals/{id}", get(show))
         .route("/approvals/{id}/decision", post(decide))
+        .route("/approvals/{id}/review", post(review))
+        .route("/approvals/{id}/revocation", post(revoke))
         .route("/fragments/approvals/{id}", get(standing_fragment))
 }
 
@@ -33,6 +35,12 @@ struct RequestPage {
     requester: crate::approvals::Requester,
     operations: Vec<Operation>,
     asked: String,
+    /// For how long a standing grant is asked for, in words.
+    grant: Option<String>,
+    /// Why approvers were passed by.
+    reason: Option<String>,
+    may_review: bool,
+    may_revoke: bool,
     method: String,
     path: String,
     pieces: Vec<Piece>,
@@ -58,7 +66,10 @@ struct Standing {
     quorum: u32,
     ends: String,
     ends_words: String,
+    /// How far each kind of seats is filled.
+    seats: Vec<(String, u32, u32)>,
     decisions: Vec<Decided>,
+    remarks: Vec<Remarked>,
     /// Why the person may not decide; `None` where they may.
     why_not: Option<String>,
 }
@@ -67,6 +78,15 @@ struct Decided {
     who: String,
     email: String,
     approve: bool,
+    at: String,
+    at_words: String,
+    comment: String,
+}
+
+struct Remarked {
+    who: String,
+    what: &'static str,
+    good: bool,
     at: String,
     at_words: String,
     comment: String,
@@ -82,9 +102,27 @@ struct Operation {
 fn standing(approval: &Approval, person: &Person, now: i64) -> Standing {
     let status = approval.status_at(now);
     let left = |until: i64| words::span(until - now);
+    let quorum = approval.asks.quorum;
     let sentence = match status {
-        Status::Pending if approval.quorum > 1 => {
-            format!("{} of {} people have agreed.", approval.approvals(), approval.quorum)
+        _ if approval.kind() == Kind::BreakGlass => match approval.remarks.first() {
+            Some(_) => "Went past approvers, and was reviewed.".to_owned(),
+            None if now >= approval.undecided_until => {
+                "Went past approvers. The review is overdue.".to_owned()
+            }
+            None => "Went past approvers at once. It waits for a review.".to_owned(),
+        },
+        Status::Approved if approval.kind() == Kind::Standing => match approval.claimable_until {
+            Some(until) => format!("Granted. It ends in {}.", left(until)),
+            None => "Granted.".to_owned(),
+        },
+        Status::Cancelled if approval.kind() == Kind::Standing && approval.claimable_until.is_some() => {
+            "Taken back. No further request goes through.".to_owned()
+        }
+        Status::Expired if approval.kind() == Kind::Standing && approval.claimable_until.is_some() => {
+            "The grant has ended.".to_owned()
+        }
+        Status::Pending if quorum > 1 => {
+            format!("{} of {quorum} people have agreed.", approval.approvals())
         }
         Status::Pending => "Nobody has decided yet.".to_owned(),
         Status::Approved => match (approval.claimed_at, approval.claimable_until) {
@@ -106,7 +144,13 @@ fn standing(approval: &Approval, person: &Person, now: i64) -> Standing {
         status: status.word(),
         sentence,
         approved: approval.approvals(),
-        quorum: approval.quorum,
+        quorum,
+        seats: approval
+            .seats()
+            .into_iter()
+            .filter_map(|seat| Some((Approver::parse(&seat.approver)?.words(), seat.filled, seat.count)))
+            .collect(),
+        remarks: approval.remarks.iter().map(remarked).collect(),
         ends: rfc3339(approval.undecided_until),
         ends_words: left(approval.undecided_until),
         decisions: approval
@@ -147,13 +191,14 @@ async fn page(
     Ok(RequestPage {
         frame: Frame::new(desk, &signed_in.session, card.title.clone(), ""),
         standing: standing(&approval, person, now),
-        asked: approval
-            .approvers
-            .iter()
-            .filter_map(|text| Approver::parse(text))
-            .map(|approver| approver.words())
-            .collect::<Vec<_>>()
-            .join(" or "),
+        asked: approval.asks.words(),
+        grant: approval
+            .asks
+            .grant_seconds
+            .map(|seconds| words::span(i64::try_from(seconds).unwrap_or(0).saturating_mul(1_000))),
+        reason: approval.asks.break_glass.as_ref().map(|past| past.reason.clone()),
+        may_review: approval.may_review(person).is_ok(),
+        may_revoke: approval.may_revoke(person, now).is_ok(),
         operations: approval.operations.iter().map(operation).collect(),
         pieces: words::pieces(&words::pretty(&approval.preview.body)),
         truncated: approval.preview.truncated,
@@ -229,22 +274,101 @@ async fn decide(
     Form(form): Form<DecisionForm>,
 ) -> Result<Response, PageError> {
     let person = &signed_in.session.person;
-    signed_in.check(&form.csrf)?;
+    genuine(&desk, &signed_in, &id, &form.csrf, "decision_refused").await?;
     let verdict = match form.decision.as_str() {
         "approve" => Verdict::Approve,
         "deny" => Verdict::Deny,
-        _ => return Err(Error::Malformed("choose approve or deny".to_owned()).into()),
+        _ => {
+            desk.refused(&id, person, None, "decision_refused", "malformed").await?;
+            return Err(Error::Malformed("choose approve or deny".to_owned()).into());
+        }
     };
     let given = Given { decision: verdict, comment: Some(form.comment.clone()) };
     match desk.decide(&id, person, &given).await {
-        Ok(_) => Ok(Redirect::to(&format!("/approvals/{id}")).into_response()),
-        // What the person can read on the request's own page is shown there.
-        Err(error) if error.status() != StatusCode::NOT_FOUND && error.status().is_client_error() => {
-            let status = error.status();
-            let refused = Some(words::sentence(&error.to_string()));
-            let page = page(&desk, &signed_in, &id, refused, form.comment).await?;
-            Ok((status, render(&page)?).into_response())
-        }
-        Err(error) => Err(error.into()),
+        Ok(_) => Ok(back(&id)),
+        Err(error) => explained(&desk, &signed_in, &id, error, form.comment).await,
+    }
+}
+
+fn back(id: &str) -> Response {
+    Redirect::to(&format!("/approvals/{id}")).into_response()
+}
+
+/// Refuses a form that is not the desk's own, and writes it down.
+async fn genuine(desk: &Desk, signed_in: &SignedIn, id: &str, csrf: &str, event: &str) -> Result<(), Error> {
+    if let Err(forged) = signed_in.check(csrf) {
+        desk.refused(id, &signed_in.session.person, None, event, forged.code()).await?;
+        return Err(forged);
+    }
+    Ok(())
+}
+
+/// What the person can read on the request's own page is shown there, with what they wrote.
+async fn explained(
+    desk: &Desk,
+    signed_in: &SignedIn,
+    id: &str,
+    error: Error,
+    comment: String,
+) -> Result<Response, PageError> {
+    let status = error.status();
+    if status == StatusCode::NOT_FOUND || !status.is_client_error() {
+        return Err(error.into());
+    }
+    let refused = Some(words::sentence(&error.to_string()));
+    Ok((status, render(&page(desk, signed_in, id, refused, comment).await?)?).into_response())
+}
+
+#[derive(Deserialize)]
+struct RemarkForm {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    verdict: String,
+    #[serde(default)]
+    comment: String,
+}
+
+async fn review(
+    State(desk): State<Desk>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    Form(form): Form<RemarkForm>,
+) -> Result<Response, PageError> {
+    genuine(&desk, &signed_in, &id, &form.csrf, "review_refused").await?;
+    let person = &signed_in.session.person;
+    match desk.remark(&id, person, RemarkKind::Review, Some(&form.verdict), Some(&form.comment)).await {
+        Ok(_) => Ok(back(&id)),
+        Err(error) => explained(&desk, &signed_in, &id, error, form.comment).await,
+    }
+}
+
+async fn revoke(
+    State(desk): State<Desk>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    Form(form): Form<RemarkForm>,
+) -> Result<Response, PageError> {
+    genuine(&desk, &signed_in, &id, &form.csrf, "revocation_refused").await?;
+    let person = &signed_in.session.person;
+    match desk.remark(&id, person, RemarkKind::Revocation, None, Some(&form.comment)).await {
+        Ok(_) => Ok(back(&id)),
+        Err(error) => explained(&desk, &signed_in, &id, error, form.comment).await,
+    }
+}
+
+fn remarked(remark: &Remark) -> Remarked {
+    let (what, good) = match (remark.kind, remark.verdict.as_deref()) {
+        (RemarkKind::Review, Some("accepted")) => ("reviewed and accepted this", true),
+        (RemarkKind::Review, _) => ("reviewed this and objected", false),
+        (RemarkKind::Revocation, _) => ("took the grant back", false),
+    };
+    Remarked {
+        who: remark.name.clone().unwrap_or_else(|| remark.subject.clone()),
+        what,
+        good,
+        at: rfc3339(remark.at),
+        at_words: words::time(remark.at),
+        comment: remark.comment.clone().unwrap_or_default(),
     }
 }

@@ -1,6 +1,6 @@
 //! Operations, times and payloads in words for people.
 
-use crate::approvals::OperationView;
+use crate::approvals::{Kind, OperationView};
 
 /// What an operation does, in words: `Run the graph billing`.
 pub(super) fn operation(view: &OperationView) -> String {
@@ -54,6 +54,23 @@ pub(super) fn operations(views: &[OperationView]) -> String {
         0 => "Do nothing".to_owned(),
         1 | 2 => words.join(" and "),
         more => format!("{}, and {} more", words[0], more - 1),
+    }
+}
+
+/// What kind an approval is, for a badge; nothing for the usual one.
+pub(super) const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Request => "",
+        Kind::Standing => "standing grant",
+        Kind::BreakGlass => "break-glass",
+    }
+}
+
+/// Every kind's name.
+pub(super) const fn kind_named(of: Kind) -> &'static str {
+    match of {
+        Kind::Request => "one request",
+        Kind::Standing | Kind::BreakGlass => kind(of),
     }
 }
 

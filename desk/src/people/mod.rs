@@ -2,10 +2,12 @@
 
 mod authority;
 mod bearer;
+mod kin;
 mod sign_in;
 
 pub use authority::Authority;
 pub use bearer::Caller;
+pub use kin::{Kin, Marks};
 pub use sign_in::{SignedIn, router};
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,11 @@ impl Person {
     /// What to call them: the name, else the e-mail address, else the subject.
     pub fn display(&self) -> &str {
         self.name.as_deref().or(self.email.as_deref()).unwrap_or(&self.subject)
+    }
+
+    /// What tells them from others.
+    pub fn marks(&self) -> Marks<'_> {
+        Marks { issuer: &self.issuer, subject: &self.subject, email: self.email.as_deref() }
     }
 
     /// Their roles and groups in words, for refusals that say why.

@@ -6,7 +6,9 @@ use super::Store;
 use super::journal::{Event, Subject};
 use super::replicas::announce;
 use super::sql::{On, Row, Tx, sql};
-use crate::approvals::{Approval, Ask, Decision, Given, Status, Verdict};
+use crate::approvals::{
+    Approval, Ask, Asks, Decision, Denial, Given, Kind, Remark, RemarkKind, Sight, Status, Verdict,
+};
 use crate::error::Error;
 use crate::people::Person;
 
@@ -26,6 +28,16 @@ pub struct Filter {
     pub status: Option<Status>,
     /// Only those whose requester, rule or operation holds this text.
     pub text: Option<String>,
+    /// Only those of this kind.
+    pub kind: Option<Kind>,
+    /// Only those that nobody has reviewed.
+    pub unreviewed: bool,
+    /// Not before, in milliseconds since the Unix epoch.
+    pub from: Option<i64>,
+    /// Before, in milliseconds since the Unix epoch.
+    pub to: Option<i64>,
+    /// Only those older than the approval of this id, for the next page: ids are in the order of time.
+    pub before: Option<String>,
     /// At most so many.
     pub limit: u32,
 }
@@ -43,7 +55,7 @@ pub struct Listed {
 macro_rules! columns {
     () => {
         "id, requester, operations, rule, approvers, quorum, policy, digest, preview, gateway, created_at, \
-         undecided_until, valid_ms, state, ended_at, claimable_until, claimed_by, claimed_at"
+         undecided_until, valid_ms, state, ended_at, claimable_until, claimed_by, claimed_at, asks"
     };
 }
 
@@ -127,7 +139,7 @@ impl Store {
         let comment = given.comment()?;
         let mut tx = self.begin().await?;
         let approval = match settle(&mut tx, id, now).await? {
-            Some(approval) => approval,
+            Some(approval) => self.told(approval),
             None => return Err(Error::UnknownApproval),
         };
         if let Err(refusal) = approval.may_decide(person, now) {
@@ -135,8 +147,8 @@ impl Store {
             tx.commit().await?;
             return Err(refusal);
         }
-        sql("INSERT INTO decisions (approval, issuer, subject, name, email, roles, decision, comment, at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        sql("INSERT INTO decisions (approval, issuer, subject, name, email, roles, decision, comment, at, fits) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(id)
         .bind(&person.issuer)
         .bind(&person.subject)
@@ -146,16 +158,16 @@ impl Store {
         .bind(given.decision.word())
         .bind(&comment)
         .bind(now)
+        .bind(serde_json::to_string(&approval.asks.fits(person))?)
         .execute(&mut tx)
         .await?;
-        let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
-        let enough = approval.approvals() >= usize::try_from(approval.quorum).unwrap_or(usize::MAX);
-        match given.decision {
-            Verdict::Deny => end(&mut tx, id, Status::Denied, now, None).await?,
-            Verdict::Approve if enough => {
+        let approval = self.told(load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?);
+        match approval.outcome() {
+            Some(Verdict::Deny) => end(&mut tx, id, Status::Denied, now, None).await?,
+            Some(Verdict::Approve) => {
                 end(&mut tx, id, Status::Approved, now, Some(now.saturating_add(approval.valid_ms))).await?;
             }
-            Verdict::Approve => {}
+            None => {}
         }
         let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
         let event = Event {
@@ -171,29 +183,44 @@ impl Store {
         super::journal::append(&mut tx, &event, now).await?;
         announce(&mut tx, id).await?;
         tx.commit().await?;
-        Ok(approval)
+        Ok(self.told(approval))
     }
 
-    /// Withdraws an exchange. The approval is cancelled when it is undecided and no other exchange waits.
-    /// Returns whether it was; unknown exchanges are an error.
-    pub async fn withdraw(&self, id: &str, exchange: &str, now: i64) -> Result<bool, Error> {
+    /// Withdraws an exchange; `id` is the approval that it was told, where it was told one already. The approval
+    /// is cancelled when it is undecided and no other exchange waits. Returns the one that was; unknown exchanges
+    /// are an error.
+    pub async fn withdraw(
+        &self,
+        id: Option<&str>,
+        exchange: &str,
+        now: i64,
+    ) -> Result<Option<String>, Error> {
         let mut tx = self.begin().await?;
         // The exchange may have moved on to the next approval with the same bytes: then that one is meant.
-        let current: Option<String> =
-            sql("SELECT e.approval FROM exchanges e JOIN approvals a ON a.id = ?1 \
-             WHERE e.exchange = ?2 AND e.fingerprint = a.fingerprint")
-            .bind(id)
-            .bind(exchange)
-            .first(&mut tx)
-            .await?;
+        let current: Option<String> = match id {
+            Some(id) => {
+                sql("SELECT e.approval FROM exchanges e JOIN approvals a ON a.id = ?1 \
+                     WHERE e.exchange = ?2 AND e.fingerprint = a.fingerprint")
+                .bind(id)
+                .bind(exchange)
+                .first(&mut tx)
+                .await?
+            }
+            None => {
+                sql("SELECT approval FROM exchanges WHERE exchange = ?").bind(exchange).first(&mut tx).await?
+            }
+        };
         let Some(current) = current else { return Err(Error::UnknownApproval) };
         let approval = settled(&mut tx, &current, now).await?;
+        let standing = approval.kind() == Kind::Standing;
         // What was answered for good stays answered: only an exchange that still waits can withdraw.
         let waits = approval.status == Status::Pending
-            || (approval.status == Status::Approved && approval.claimed_by.as_deref() != Some(exchange));
+            || (approval.status == Status::Approved
+                && !standing
+                && approval.claimed_by.as_deref() != Some(exchange));
         if !waits {
             tx.commit().await?;
-            return Ok(false);
+            return Ok(None);
         }
         sql("UPDATE exchanges SET withdrawn_at = ? WHERE exchange = ? AND withdrawn_at IS NULL")
             .bind(now)
@@ -210,7 +237,61 @@ impl Store {
             announce(&mut tx, &current).await?;
         }
         tx.commit().await?;
-        Ok(cancelled)
+        Ok(cancelled.then_some(current))
+    }
+
+    /// Keeps what a person says about an approval afterwards, with an entry in the desk's own chain; a revocation
+    /// ends the grant in the same transaction.
+    pub async fn remark(
+        &self,
+        id: &str,
+        person: &Person,
+        what: RemarkKind,
+        verdict: Option<&str>,
+        comment: Option<&str>,
+        now: i64,
+    ) -> Result<Approval, Error> {
+        let mut tx = self.begin().await?;
+        let approval = settle(&mut tx, id, now).await?.ok_or(Error::UnknownApproval)?;
+        let approval = self.told(approval);
+        let may = match what {
+            RemarkKind::Review => approval.may_review(person),
+            RemarkKind::Revocation => approval.may_revoke(person, now),
+        };
+        if let Err(refusal) = may {
+            tx.commit().await?;
+            return Err(refusal);
+        }
+        sql("INSERT INTO remarks (approval, kind, verdict, issuer, subject, name, comment, at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(id)
+        .bind(what.word())
+        .bind(verdict)
+        .bind(&person.issuer)
+        .bind(&person.subject)
+        .bind(&person.name)
+        .bind(comment)
+        .bind(now)
+        .execute(&mut tx)
+        .await?;
+        if what == RemarkKind::Revocation {
+            sql("UPDATE approvals SET state = 'cancelled', ended_at = ? WHERE id = ? AND kind = 'standing'")
+                .bind(now)
+                .bind(id)
+                .execute(&mut tx)
+                .await?;
+        }
+        let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
+        let event = Event {
+            person: Some(person),
+            approval: Some(Subject { id, status: Some(approval.status), decision: None, comment }),
+            detail: verdict,
+            ..Event::new(what.word())
+        };
+        super::journal::append(&mut tx, &event, now).await?;
+        announce(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(self.told(approval))
     }
 
     /// One approval with its decisions, as it stands at `now`.
@@ -219,7 +300,7 @@ impl Store {
         let approval = load(&mut connection, id).await?;
         Ok(approval.map(|mut approval| {
             approval.status = approval.status_at(now);
-            approval
+            self.told(approval)
         }))
     }
 
@@ -249,6 +330,24 @@ impl Store {
                 query.push_bind(status.word());
             }
         }
+        if let Some(kind) = filter.kind {
+            query.push(" AND kind = ").push_bind(kind.word());
+        }
+        if filter.unreviewed {
+            query.push(
+                " AND NOT EXISTS (SELECT 1 FROM remarks WHERE approval = approvals.id AND kind = 'review')",
+            );
+        }
+        if let Some(from) = filter.from {
+            query.push(" AND created_at >= ").push_bind(from);
+        }
+        if let Some(to) = filter.to {
+            query.push(" AND created_at < ").push_bind(to);
+        }
+        if let Some(before) = &filter.before {
+            query.push(" AND (created_at, id) < (SELECT created_at, id FROM approvals WHERE id = ");
+            query.push_bind(before).push(")");
+        }
         if let Some(text) = &filter.text {
             for (index, column) in ["requester", "rule", "operations", "id"].into_iter().enumerate() {
                 query.push(if index == 0 { " AND (" } else { " OR " });
@@ -265,8 +364,9 @@ impl Store {
         for row in rows.iter().take(filter.limit as usize) {
             let mut approval = read(row)?;
             approval.decisions = decisions(&mut connection, &approval.id).await?;
+            approval.remarks = remarks(&mut connection, &approval.id).await?;
             approval.status = approval.status_at(now);
-            approvals.push(approval);
+            approvals.push(self.told(approval));
         }
         Ok(Listed { approvals, more })
     }
@@ -290,9 +390,15 @@ impl Store {
             .map(|row| {
                 let mut approval = read(row)?;
                 approval.status = approval.status_at(now);
-                Ok(approval)
+                Ok(self.told(approval))
             })
             .collect()
+    }
+
+    /// The approval with what this desk knows about who is who.
+    fn told(&self, mut approval: Approval) -> Approval {
+        approval.kin = std::sync::Arc::clone(&self.kin);
+        approval
     }
 }
 
@@ -311,10 +417,14 @@ async fn meet_or_open(tx: &mut Tx<'_>, ask: &Ask, fingerprint: &[u8], now: i64) 
     }
     let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
     let id = Uuid::now_v7().to_string();
+    // Past approvers it is granted and claimed at once, by the exchange that asks.
+    let past = ask.asks.kind() == Kind::BreakGlass;
+    let valid_ms = seconds(ask.asks.grant_seconds.unwrap_or(ask.asks.valid_seconds));
     sql(
         "INSERT INTO approvals (id, fingerprint, requester_issuer, requester_subject, requester_email, requester, \
          operations, rule, approvers, quorum, policy, digest, preview, gateway, created_at, undecided_until, \
-         valid_ms, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+         valid_ms, kind, asks, state, ended_at, claimable_until, claimed_by, claimed_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&id)
     .bind(fingerprint)
@@ -322,7 +432,7 @@ async fn meet_or_open(tx: &mut Tx<'_>, ask: &Ask, fingerprint: &[u8], now: i64) 
     .bind(&ask.requester.subject)
     .bind(&ask.requester.email)
     .bind(serde_json::to_string(&ask.requester)?)
-    .bind(serde_json::to_string(&ask.operations)?)
+    .bind(serde_json::to_string(&ask.bound_operations())?)
     .bind(&ask.rule)
     .bind(serde_json::to_string(&ask.asks.approvers)?)
     .bind(ask.asks.quorum)
@@ -332,16 +442,43 @@ async fn meet_or_open(tx: &mut Tx<'_>, ask: &Ask, fingerprint: &[u8], now: i64) 
     .bind(&ask.gateway)
     .bind(now)
     .bind(now.saturating_add(seconds(ask.asks.expires_seconds)))
-    .bind(seconds(ask.asks.valid_seconds))
+    .bind(valid_ms)
+    .bind(ask.asks.kind().word())
+    .bind(serde_json::to_string(&ask.asks)?)
+    .bind(if past { Status::Approved } else { Status::Pending }.word())
+    .bind(past.then_some(now))
+    .bind(past.then_some(now.saturating_add(valid_ms)))
+    .bind(past.then_some(ask.exchange.as_str()))
+    .bind(past.then_some(now))
     .execute(tx)
     .await?;
+    if let Some(reason) = ask.asks.break_glass.as_ref() {
+        let requester = Person {
+            issuer: ask.requester.issuer.clone(),
+            subject: ask.requester.subject.clone(),
+            name: ask.requester.name.clone(),
+            email: ask.requester.email.clone(),
+            roles: ask.requester.roles.clone(),
+            groups: Vec::new(),
+            token: None,
+        };
+        let subject = Subject {
+            id: &id,
+            status: Some(Status::Approved),
+            decision: None,
+            comment: Some(&reason.reason),
+        };
+        let event = Event { person: Some(&requester), approval: Some(subject), ..Event::new("break_glass") };
+        super::journal::append(tx, &event, now).await?;
+    }
     load(tx, &id).await?.ok_or(Error::UnknownApproval)
 }
 
 /// Claims a granted approval for `exchange`, once.
 async fn claim(tx: &mut Tx<'_>, mut approval: Approval, exchange: &str, now: i64) -> Result<Asked, Error> {
     let status = approval.status;
-    if status == Status::Approved && approval.claimed_by.is_none() {
+    // A standing grant is not used up.
+    if status == Status::Approved && approval.claimed_by.is_none() && approval.kind() != Kind::Standing {
         let claimed = sql("UPDATE approvals SET claimed_by = ?1, claimed_at = ?2 \
              WHERE id = ?3 AND state = 'approved' AND claimed_by IS NULL AND claimable_until > ?2")
         .bind(exchange)
@@ -405,6 +542,7 @@ async fn load(connection: &mut impl On, id: &str) -> Result<Option<Approval>, Er
     let Some(row) = row else { return Ok(None) };
     let mut approval = read(&row)?;
     approval.decisions = decisions(connection, id).await?;
+    approval.remarks = remarks(connection, id).await?;
     Ok(Some(approval))
 }
 
@@ -416,8 +554,7 @@ fn read(row: &Row) -> Result<Approval, Error> {
         requester: serde_json::from_str(&json("requester")?)?,
         operations: serde_json::from_str(&json("operations")?)?,
         rule: row.get("rule")?,
-        approvers: serde_json::from_str(&json("approvers")?)?,
-        quorum: u32::try_from(row.get::<i64>("quorum")?).unwrap_or(u32::MAX),
+        asks: asks(row)?,
         policy: row.get("policy")?,
         digest: row.get("digest")?,
         preview: serde_json::from_str(&json("preview")?)?,
@@ -432,12 +569,58 @@ fn read(row: &Row) -> Result<Approval, Error> {
         claimed_by: row.get("claimed_by")?,
         claimed_at: row.get("claimed_at")?,
         decisions: Vec::new(),
+        remarks: Vec::new(),
+        kin: std::sync::Arc::default(),
     })
+}
+
+/// What was asked for; approvals from before there was more to ask have it in columns.
+fn asks(row: &Row) -> Result<Asks, Error> {
+    let text: String = row.get("asks")?;
+    if !text.is_empty() {
+        return Ok(serde_json::from_str(&text)?);
+    }
+    let seconds = |milliseconds: i64| u64::try_from(milliseconds / 1_000).unwrap_or(0);
+    let (created, until): (i64, i64) = (row.get("created_at")?, row.get("undecided_until")?);
+    Ok(Asks {
+        approvers: serde_json::from_str(&row.get::<String>("approvers")?)?,
+        quorum: u32::try_from(row.get::<i64>("quorum")?).unwrap_or(u32::MAX),
+        valid_seconds: seconds(row.get("valid_ms")?),
+        expires_seconds: seconds(until.saturating_sub(created)),
+        all_of: Vec::new(),
+        denial: Denial::One,
+        preview: Sight::Partial,
+        grant_seconds: None,
+        break_glass: None,
+    })
+}
+
+async fn remarks(connection: &mut impl On, id: &str) -> Result<Vec<Remark>, Error> {
+    let rows = sql(
+        "SELECT kind, verdict, issuer, subject, name, comment, at FROM remarks WHERE approval = ? ORDER BY id",
+    )
+    .bind(id)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let review = row.get::<String>("kind")? == RemarkKind::Review.word();
+            Ok(Remark {
+                kind: if review { RemarkKind::Review } else { RemarkKind::Revocation },
+                verdict: row.get("verdict")?,
+                issuer: row.get("issuer")?,
+                subject: row.get("subject")?,
+                name: row.get("name")?,
+                comment: row.get("comment")?,
+                at: row.get("at")?,
+            })
+        })
+        .collect()
 }
 
 async fn decisions(connection: &mut impl On, id: &str) -> Result<Vec<Decision>, Error> {
     let rows = sql(
-        "SELECT issuer, subject, name, email, decision, comment, at FROM decisions WHERE approval = ? ORDER BY id",
+        "SELECT issuer, subject, name, email, decision, comment, at, fits FROM decisions WHERE approval = ? ORDER BY id",
     )
     .bind(id)
     .fetch_all(connection)
@@ -456,6 +639,7 @@ async fn decisions(connection: &mut impl On, id: &str) -> Result<Vec<Decision>, 
                 },
                 comment: row.get("comment")?,
                 at: row.get("at")?,
+                fits: serde_json::from_str(&row.get::<String>("fits")?)?,
             })
         })
         .collect()

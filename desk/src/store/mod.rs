@@ -6,12 +6,14 @@
 //! at a time, and means the same in both. What the code promises, constraints and triggers in `migrations/`
 //! hold again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::Error;
+use crate::people::Kin;
 
 mod approvals;
 mod database;
@@ -49,6 +51,7 @@ const WRITERS: i64 = 0x6772_6170_6877_6172;
 pub struct Store {
     write: Pool,
     read: Pool,
+    kin: Arc<Kin>,
 }
 
 impl Store {
@@ -83,7 +86,7 @@ impl Store {
                     .connect_with(options.read_only(true).create_if_missing(false))
                     .await
                     .map_err(cannot)?;
-                Ok(Self { write: Pool::Sqlite(write), read: Pool::Sqlite(read) })
+                Ok(Self { write: Pool::Sqlite(write), read: Pool::Sqlite(read), kin: Arc::default() })
             }
             Database::Postgres(url) => {
                 let options: PgConnectOptions = url.as_str().parse().map_err(cannot)?;
@@ -104,9 +107,15 @@ impl Store {
                     .connect_with(options.options([("default_transaction_read_only", "on")]))
                     .await
                     .map_err(cannot)?;
-                Ok(Self { write: Pool::Postgres(write), read: Pool::Postgres(read) })
+                Ok(Self { write: Pool::Postgres(write), read: Pool::Postgres(read), kin: Arc::default() })
             }
         }
+    }
+
+    /// The same store, told which issuers share their subjects.
+    #[must_use]
+    pub fn knowing(self, kin: Kin) -> Self {
+        Self { kin: Arc::new(kin), ..self }
     }
 
     /// Begins a transaction that may write. Until it ends no other writes, in this desk or in a replica.

@@ -100,6 +100,19 @@ async fn answers_are_as_documented() {
         .unwrap();
     fits(&document, list_schema, &list, "list");
     fits(&document, schema(&document, "Problem"), &room.get("/nothing").await.json(), "problem");
+    let mut past = ask("x2");
+    past["asks"]["break_glass"] = json!({"reason": "ticket 7"});
+    let past = room.ask(&past).await.json();
+    fits(&document, schema(&document, "Answer"), &past, "past");
+    let path = format!("/v1/approvals/{}/review", past["id"].as_str().unwrap());
+    let review = json!({"verdict": "objected", "comment": "no ticket 7"});
+    let reviewed = room.call(&token, "POST", &path, Some(review)).await.json();
+    fits(&document, schema(&document, "Approval"), &reviewed, "reviewed");
+    let mut seats = ask("x3");
+    seats["asks"]["all_of"] = json!([{"approver": "role:manager", "count": 1}]);
+    let id = room.ask(&seats).await.json()["id"].as_str().unwrap().to_owned();
+    let seated = room.call(&token, "GET", &format!("/v1/approvals/{id}"), None).await.json();
+    fits(&document, schema(&document, "Approval"), &seated, "seated");
     let lines = crate::evidence::lines("one", 2);
     let acknowledged = room.hand_in(lines.join(&b'\n')).await.json();
     fits(&document, schema(&document, "Acknowledged"), &acknowledged, "acknowledged");
@@ -110,7 +123,7 @@ async fn every_documented_route_is_there_and_asks_for_a_token() {
     let room = Room::open().await;
     let document = room.get("/openapi.json").await.json();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 4);
+    assert_eq!(paths.len(), 6);
     for (path, methods) in paths {
         for (method, operation) in
             methods.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters")

@@ -181,7 +181,7 @@ async fn the_tables_refuse_to_be_rewritten() {
     let replacing = [
         "INSERT OR REPLACE INTO lines SELECT 0, chain, seq, hash, prev, x'78', 0, 0, kind, null, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
         "INSERT OR REPLACE INTO lines SELECT 99, chain, seq, hash, prev, x'78', 0, 0, kind, null, null, null, null, null, null, null, null, null FROM lines WHERE position = 0",
-        "INSERT OR REPLACE INTO decisions SELECT id, approval, issuer, subject, name, email, roles, 'deny', comment, at FROM decisions",
+        "INSERT OR REPLACE INTO decisions SELECT id, approval, issuer, subject, name, email, roles, 'deny', comment, at, fits FROM decisions",
     ];
     let truncating = ["TRUNCATE lines", "TRUNCATE decisions", "TRUNCATE approvals CASCADE"];
     let rewriting = [

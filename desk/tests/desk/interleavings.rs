@@ -37,11 +37,32 @@ enum Act {
 /// Exchanges 0 to 7: even ones send bytes 0, odd ones bytes 1.
 const EXCHANGES: usize = 8;
 
-fn request(exchange: usize, quorum: u32) -> Value {
+/// What the rule asks for in one run.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    quorum: u32,
+    majority: bool,
+    /// One manager and `quorum - 1` of security, instead of any `quorum` of those asked.
+    seats: bool,
+}
+
+fn request(exchange: usize, terms: Terms) -> Value {
+    let quorum = terms.quorum;
     let mut request = ask(&format!("x{exchange}"));
     request["digest"] = json!(if exchange.is_multiple_of(2) { "aa" } else { "bb" }.repeat(32));
     request["asks"] = json!({"approvers": ["role:manager", "subject:sam"], "quorum": quorum,
                              "valid_seconds": VALID / 1_000, "expires_seconds": EXPIRES / 1_000});
+    if terms.majority {
+        request["asks"]["denial"] = json!("majority");
+    }
+    if terms.seats {
+        let mut seats = vec![json!({"approver": "role:manager", "count": 1})];
+        if quorum > 1 {
+            seats.push(json!({"approver": "role:security", "count": quorum - 1}));
+        }
+        request["asks"]["approvers"] = json!(["role:manager", "role:security"]);
+        request["asks"]["all_of"] = json!(seats);
+    }
     request
 }
 
@@ -52,7 +73,7 @@ fn people() -> Vec<Person> {
     vec![
         person("max", &["manager"]),
         person("mia", &["manager", "security"]),
-        person("sam", &[]),
+        person("sam", &["security"]),
         person("ana", &["manager"]),
         person("eve", &["analyst"]),
         twin,
@@ -86,10 +107,10 @@ struct Seen {
     decisions: BTreeMap<String, BTreeSet<(String, &'static str)>>,
 }
 
-async fn perform(room: &Room, act: &Act, quorum: u32) -> Option<(String, Value)> {
+async fn perform(room: &Room, act: &Act, terms: Terms) -> Option<(String, Value)> {
     match act {
         Act::Ask { exchange } => {
-            let reply = room.ask(&request(*exchange, quorum)).await;
+            let reply = room.ask(&request(*exchange, terms)).await;
             assert_eq!(reply.status, 200, "{}", reply.text);
             Some(("ask".into(), reply.json()))
         }
@@ -123,7 +144,7 @@ async fn newest(room: &Room, bytes: usize) -> Option<Approval> {
     found.approvals.into_iter().find(|approval| approval.digest == digest)
 }
 
-async fn run(steps: Vec<Step>, quorum: u32) {
+async fn run(steps: Vec<Step>, terms: Terms) {
     let mut room = Room::open().await;
     let mut seen = Seen::default();
     for step in steps {
@@ -136,13 +157,13 @@ async fn run(steps: Vec<Step>, quorum: u32) {
             Step::AtOnce(acts) => {
                 let before = seen.finals.clone();
                 let results =
-                    futures::future::join_all(acts.iter().map(|act| perform(&room, act, quorum))).await;
+                    futures::future::join_all(acts.iter().map(|act| perform(&room, act, terms))).await;
                 for (act, result) in acts.iter().zip(results) {
                     note(act, result, &before, &mut seen);
                 }
             }
         }
-        check(&room, &seen, quorum).await;
+        check(&room, &seen, terms).await;
     }
 }
 
@@ -183,7 +204,7 @@ fn note(
     }
 }
 
-async fn check(room: &Room, seen: &Seen, quorum: u32) {
+async fn check(room: &Room, seen: &Seen, terms: Terms) {
     let filter = Filter { limit: 200, ..Filter::default() };
     let all = room.desk.store.approvals(&filter, room.clock.now()).await.unwrap().approvals;
     for approval in &all {
@@ -209,8 +230,22 @@ async fn check(room: &Room, seen: &Seen, quorum: u32) {
         let bytes = if exchange.is_multiple_of(2) { "aa" } else { "bb" }.repeat(32);
         assert_eq!(approval.digest, bytes, "claimed by other bytes");
         assert_eq!(approval.requester.subject, "ana");
-        assert!(stored.iter().all(|(_, verdict)| *verdict == "approve"), "claimed in spite of a denial");
-        assert!(stored.len() >= quorum as usize, "claimed without a quorum");
+        let denials = stored.iter().filter(|(_, verdict)| *verdict == "deny").count();
+        let quorum = terms.quorum as usize;
+        assert!(denials < if terms.majority { quorum } else { 1 }, "claimed in spite of a denial");
+        let said_yes: Vec<&str> = stored
+            .iter()
+            .filter(|(_, verdict)| *verdict == "approve")
+            .map(|(subject, _)| subject.as_str())
+            .collect();
+        assert!(said_yes.len() >= quorum, "claimed without a quorum");
+        if terms.seats {
+            // Max, Mia and Max's twin are managers, Mia and Sam are of security: counted by hand, not by the code
+            // that is tested.
+            let managers = said_yes.iter().filter(|subject| ["max", "mia", "twin"].contains(subject)).count();
+            let security = said_yes.iter().filter(|subject| ["mia", "sam"].contains(subject)).count();
+            assert!(managers >= 1 && security >= quorum - 1, "a seat is empty: {said_yes:?}");
+        }
         let (granted, claimed) = (approval.ended_at.unwrap(), approval.claimed_at.unwrap());
         assert!(granted < approval.created_at + EXPIRES, "granted after its end");
         assert!((granted..granted + VALID).contains(&claimed), "claimed after its end");
@@ -234,9 +269,14 @@ fn invariants_hold_whatever_happens() {
         source_file: Some(file!()),
         ..ProptestConfig::default()
     };
-    let cases = (prop::collection::vec(step(), 1..40), 1..4_u32);
-    let result = TestRunner::new(config).run(&cases, |(steps, quorum)| {
-        runtime().block_on(run(steps, quorum));
+    let terms = (1..4_u32, any::<bool>(), any::<bool>()).prop_map(|(quorum, majority, seats)| Terms {
+        quorum,
+        majority,
+        seats,
+    });
+    let cases = (prop::collection::vec(step(), 1..40), terms);
+    let result = TestRunner::new(config).run(&cases, |(steps, terms)| {
+        runtime().block_on(run(steps, terms));
         Ok(())
     });
     result.unwrap_or_else(|failure| panic!("{failure}"));
@@ -245,9 +285,15 @@ fn invariants_hold_whatever_happens() {
 #[tokio::test]
 async fn clocks_that_jump_back_extend_nothing() {
     let room = Room::open().await;
-    let id = room.ask(&request(0, 1)).await.json()["id"].as_str().unwrap().to_owned();
+    let id = room.ask(&request(0, Terms { quorum: 1, majority: false, seats: false })).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     room.clock.advance(EXPIRES);
-    assert_eq!(room.ask(&request(0, 1)).await.json()["status"], "expired");
+    assert_eq!(
+        room.ask(&request(0, Terms { quorum: 1, majority: false, seats: false })).await.json()["status"],
+        "expired"
+    );
     let back = Clock::standing_at(NOON);
     let given = serde_json::from_value(json!({"decision": "approve"})).unwrap();
     let late = room.desk.store.decide(&id, &people()[0], &given, back.now()).await.unwrap_err();

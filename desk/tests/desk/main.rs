@@ -3,7 +3,7 @@
 //! `room` holds the desk under test; `approvals` and `evidence` are the gateway's side;
 //! `people` is the API for people, `package` what auditors get, `pages` what they see, `interleavings` mixes them
 //! at random, `exports` is what auditors take away, `keeping` what becomes of records, `publishing` where checkpoints
-//! go, `contracts` holds answers against the OpenAPI documents. `tests/postgres.rs` runs all of it again.
+//! go, `terms` what rules ask for, `contracts` holds answers against the OpenAPI documents. `tests/postgres.rs` runs all of it again.
 
 #![allow(missing_docs, reason = "tests are named for what they show")]
 
@@ -19,6 +19,7 @@ mod people;
 mod publishing;
 mod room;
 mod routes;
+mod terms;
 
 /// What the desk of these tests runs over.
 const KIND: room::Kind = room::Kind::Sqlite;
