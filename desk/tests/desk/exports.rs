@@ -75,6 +75,7 @@ pub(crate) fn full(
     if kind == Kind::Outcome {
         record.approval = Some(Approval {
             id: Some("a1".into()),
+            kind: None,
             status: "approved".into(),
             decisions: vec![],
             held_ms: Some(12),
