@@ -40,9 +40,11 @@ pub fn event(position: u64, line: &[u8], log: &str) -> anyhow::Result<Option<Val
     let activity = activity(entry.operations.first());
     let status = entry.response.as_ref().map_or(0, |response| response.status);
     let failed = !(1..400).contains(&status);
-    let end = parse_micros(&entry.at).unwrap_or_default() / 1_000;
+    let end = parse_micros(&entry.at).unwrap_or_default().max(0) / 1_000;
     let micros = entry.response.as_ref().map_or(0, |response| response.duration_us);
     let duration = i64::try_from(micros / 1_000).unwrap_or(i64::MAX);
+    // A clock that was set back in the meantime must not put the beginning before the epoch.
+    let begin = end.saturating_sub(duration).max(0);
     let decision = entry.decision.as_ref();
     let denied = decision.is_some_and(|decision| decision.effect == "deny");
     let observed = decision.is_some_and(|decision| decision.observed);
@@ -55,8 +57,8 @@ pub fn event(position: u64, line: &[u8], log: &str) -> anyhow::Result<Option<Val
         "class_name": "API Activity",
         "type_uid": 600_300 + activity.0,
         "type_name": format!("API Activity: {}", activity.1),
-        "time": end.saturating_sub(duration),
-        "start_time": end.saturating_sub(duration),
+        "time": begin,
+        "start_time": begin,
         "end_time": end,
         "duration": duration,
         "severity_id": if denied { 2 } else { 1 },
