@@ -68,8 +68,10 @@ fn whatever_reached_langgraph_has_its_admission_after_every_kill() {
         let mut counts = [0_u64; 3];
         for kill in 0..kills {
             tokio::time::sleep(Duration::from_millis(100 + random(700))).await;
-            // Each kind is there in a short run too.
-            let which = if kill < 3 { kill } else { random(3) };
+            // Each kind is there in a short run too. An Envoy takes seconds to compile the filter again, so most
+            // deaths are the desk's, which is where an acknowledged line could be lost.
+            let which =
+                if kill < 3 { kill } else { [0, 0, 0, 0, 0, 0, 1, 1, 2, 2][usize::try_from(random(10))?] };
             counts[usize::try_from(which)?] += 1;
             if which != 1 {
                 gate.desk.kill();
