@@ -268,8 +268,7 @@ async fn an_export_that_reaches_back_needs_no_proof_made_for_it() {
 
 #[tokio::test]
 async fn ocsf_events_are_valid_against_the_schema_and_carry_their_proof() {
-    let schema: Value =
-        serde_json::from_str(include_str!("../data/ocsf-api-activity.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../data/ocsf-api-activity.schema.json")).unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let room = Room::open().await;
     let mut lines = filled(&room).await;

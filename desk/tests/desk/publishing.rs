@@ -77,7 +77,10 @@ async fn a_webhook_gets_every_checkpoint_once_and_a_refusal_is_a_finding_until_i
 
 /// A witness as C2SP tlog-witness describes it: it signs only what its last signature is the beginning of.
 #[derive(Clone)]
-struct Witness(Arc<Mutex<(String, Option<(u64, Hash)>)>>);
+struct Witness(Arc<Mutex<Known>>);
+
+/// The log's key, and the checkpoint that was signed last.
+type Known = (String, Option<(u64, Hash)>);
 
 const WITNESS: [u8; 32] = [9; 32];
 

@@ -4,24 +4,6 @@
 //! The same bytes as serde_json writes. That looks at every byte by itself; here eight that need nothing are copied
 //! at once.
 
-/// What stands for a byte: 0 for itself, `u` for `\u00XX`, else the letter behind the backslash.
-const ESCAPES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = b'u';
-        byte += 1;
-    }
-    table[0x08] = b'b';
-    table[0x09] = b't';
-    table[0x0A] = b'n';
-    table[0x0C] = b'f';
-    table[0x0D] = b'r';
-    table[b'"' as usize] = b'"';
-    table[b'\\' as usize] = b'\\';
-    table
-};
-
 /// Writes `text` as a JSON string, quotes included.
 pub(super) fn write_string(text: &str, output: &mut Vec<u8>) {
     // One byte in eight of a JSON body is a quote.
@@ -53,14 +35,22 @@ fn is_plain(word: u64) -> bool {
 
 #[inline]
 fn write_byte(byte: u8, output: &mut Vec<u8>) {
-    match ESCAPES.get(usize::from(byte)) {
-        None | Some(0) => output.push(byte),
-        Some(b'u') => {
+    if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        output.push(byte);
+        return;
+    }
+    match byte {
+        0x08 => output.extend_from_slice(b"\\b"),
+        b'\t' => output.extend_from_slice(b"\\t"),
+        b'\n' => output.extend_from_slice(b"\\n"),
+        0x0C => output.extend_from_slice(b"\\f"),
+        b'\r' => output.extend_from_slice(b"\\r"),
+        b'"' | b'\\' => output.extend_from_slice(&[b'\\', byte]),
+        _ => {
             let low = byte & 0x0F;
             let digit = if low < 10 { b'0' + low } else { b'a' + low - 10 };
             output.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), digit]);
         }
-        Some(letter) => output.extend_from_slice(&[b'\\', *letter]),
     }
 }
 
