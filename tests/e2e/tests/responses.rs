@@ -14,9 +14,9 @@ const RECORD: &[u8] =
 const SPLIT: &str =
     "{\"a\":\"é zoe.obrien@example.com \\u00e9\",\"ssn\":\"078-05-1120\",\"b\":[\"4111 1111 1111 1111\"]}";
 
-/// What the upstream sends for the header `x-script`.
+/// What the upstream sends for the header `script`.
 fn script(seen: &Seen) -> Vec<Act> {
-    let name = seen.header("x-script").unwrap_or_default();
+    let name = seen.header("script").unwrap_or_default();
     match name.as_str() {
         "record" => Reply::whole(200, &[JSON, ("x-run", "7")], RECORD),
         // Values that only the end of the body completes: nothing but the trailers says that it has come.
@@ -90,7 +90,7 @@ fn slow_stream() -> Vec<Act> {
 async fn read(gate: &Gate, script: &str) -> Result<Answer> {
     let method = if script == "head" { "HEAD" } else { "GET" };
     let ask =
-        Ask::new(method, &format!("/threads/{THREAD}")).header("x-script", script).header("te", "trailers");
+        Ask::new(method, &format!("/threads/{THREAD}")).header("script", script).header("te", "trailers");
     gate.send(Person::Analyst, ask).await
 }
 
