@@ -4,7 +4,7 @@
 //! {"v":1,"chain":"5f0c…","seq":7,"prev":"9a1e…","kind":"outcome","exchange":"0198…","at":"2026-11-22T10:15:30.123456Z",…}
 //! ```
 
-use graphwarden_policies::evidence::VERSION;
+use graphwarden_policies::evidence::{VERSION, unhex};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -134,7 +134,9 @@ impl NewLine {
             .ok()
             .filter(|seq| *seq < i64::MAX)
             .ok_or("has a `seq` that is too large")?;
-        let prev = unhex(&facts.prev).ok_or("has a `prev` that is not 64 lower-case hexadecimal digits")?;
+        let prev = unhex(&facts.prev)
+            .map(|hash| hash.to_vec())
+            .ok_or("has a `prev` that is not 64 lower-case hexadecimal digits")?;
         let at = parse_time(&facts.at).ok_or("has an `at` that is not RFC 3339")?;
         let operation = (!facts.operations.is_empty()).then(|| {
             let mut names: Vec<&str> =
@@ -171,22 +173,4 @@ impl NewLine {
             class,
         })
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The 32 bytes behind 64 lower-case hexadecimal digits.
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    (0..32).map(|index| u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()).collect()
 }

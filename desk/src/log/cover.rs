@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(root.hash(), EMPTY_HASH);
         for (input, expected) in inputs.iter().zip(roots) {
             root.push(0, record_hash(input)).unwrap();
-            assert_eq!(crate::evidence::hex(&root.hash().0), expected);
+            assert_eq!(graphwarden_policies::evidence::hex(&root.hash().0), expected);
         }
     }
 

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
+use graphwarden_policies::evidence::hex;
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::evidence::hex;
 use crate::log::LogKey;
 
 /// The ZIP while it is written, one file after the other.

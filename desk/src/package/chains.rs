@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, ensure};
-use graphwarden_policies::evidence::VERSION;
+use graphwarden_policies::evidence::{VERSION, unhex};
 use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
@@ -86,10 +86,6 @@ impl Chains {
         }
         count
     }
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    super::verify::unhex(text).map(|hash| hash.0)
 }
 
 #[cfg(test)]

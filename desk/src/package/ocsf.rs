@@ -4,11 +4,11 @@
 //! `raw_data` is the exact line and `raw_data_hash` its SHA-256. The attestation carries the same hash, the chain that
 //! the gateway sealed it into and the place in it, so that a collector can check chains by itself.
 
+use graphwarden_policies::evidence::hex;
 use serde_json::{Map, Value, json};
 
 use super::entry::{Entry, Operation};
 use crate::clock::parse_micros;
-use crate::evidence::hex;
 
 /// The version of OCSF.
 pub const OCSF_VERSION: &str = "1.9.0";

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read, Seek, Write};
 
 use anyhow::{Context, bail, ensure};
 use digest_io::IoWrapper;
+use graphwarden_policies::evidence::{hex, unhex};
 use sha2::{Digest, Sha256};
 use tlog_tiles::{Checkpoint, Hash, record_hash};
 use zip::ZipArchive;
@@ -19,7 +20,6 @@ use super::directory::Directory;
 use super::entry::Entry;
 use super::tables::Tables;
 use super::{Consistency, Range, TITLE};
-use crate::evidence::hex;
 use crate::log::{PublicKey, Root};
 
 /// The largest file of the proof that is read at once, in bytes.
@@ -295,7 +295,7 @@ impl Lines {
                 .and_then(|line| line.strip_suffix('\n'))
                 .with_context(place)?;
             let (hash, mark) = text.split_at_checked(64).with_context(place)?;
-            let hash = unhex(hash).with_context(place)?;
+            let hash = unhex(hash).map(Hash).with_context(place)?;
             match mark {
                 "+" => marked.push((range.first + count, hash)),
                 "-" => {}
@@ -322,7 +322,7 @@ impl Lines {
 
 fn push_all(root: &mut Root, nodes: &[(u8, String)]) -> anyhow::Result<()> {
     for (level, hash) in nodes {
-        let hash = unhex(hash).context("proof/range.json is malformed")?;
+        let hash = unhex(hash).map(Hash).context("proof/range.json is malformed")?;
         root.push(*level, hash).context("proof/range.json does not fit together")?;
     }
     Ok(())
@@ -362,23 +362,10 @@ fn check_since<F: Read + Seek>(
         consistency.size,
         old.size()
     );
-    let hashes: Option<Vec<Hash>> = consistency.proof.iter().map(|hash| unhex(hash)).collect();
+    let hashes: Option<Vec<Hash>> = consistency.proof.iter().map(|hash| unhex(hash).map(Hash)).collect();
     let proof = hashes.context("proof/consistency.json is malformed")?;
     tlog_tiles::check_tree(&proof, checkpoint.size(), *checkpoint.hash(), old.size(), *old.hash())
         .ok()
         .context(REWRITTEN)?;
     Ok(old.size())
-}
-
-/// The hash behind 64 lower-case hexadecimal digits.
-pub(super) fn unhex(text: &str) -> Option<Hash> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let bytes: Option<Vec<u8>> =
-        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-    Some(Hash(bytes?.try_into().ok()?))
 }

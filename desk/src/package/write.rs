@@ -7,6 +7,7 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 
 use anyhow::{Context, ensure};
 use futures::StreamExt;
+use graphwarden_policies::evidence::hex;
 use tlog_tiles::{Hash, record_hash, stored_hash_index};
 
 use super::archive::Archive;
@@ -15,7 +16,6 @@ use super::entry::Entry;
 use super::tables::Tables;
 use super::{Consistency, Range, TITLE, report, sheets};
 use crate::clock::rfc3339;
-use crate::evidence::hex;
 use crate::log::{LogKey, PublicKey, cover};
 use crate::store::{Filter, Selection, Store};
 

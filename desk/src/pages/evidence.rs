@@ -5,6 +5,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::Html;
 use axum::routing::get;
+use graphwarden_policies::evidence::hex;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +14,6 @@ use super::{Frame, PageError, is_auditor, render, replay};
 use crate::app::Desk;
 use crate::clock::parse_time;
 use crate::error::Error;
-use crate::evidence::hex;
 use crate::people::{Person, SignedIn};
 use crate::store::{Event, LineRow, Search};
 

@@ -4,7 +4,7 @@
 //! {"v":1,"chain":"…","seq":4,"prev":"…","kind":"desk","at":"…","event":"decision","actor":{…},"approval":{…}}
 //! ```
 
-use graphwarden_policies::evidence::{VERSION, ZERO_HASH, sha256_hex, timestamp};
+use graphwarden_policies::evidence::{VERSION, ZERO_HASH, hex, sha256_hex, timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -109,7 +109,7 @@ pub(super) async fn append(tx: &mut Tx<'_>, event: &Event<'_>, now: i64) -> Resu
     let (chain, seq, prev) = match &last {
         Some(row) => {
             let hash: Vec<u8> = row.get("hash")?;
-            (row.get("chain")?, row.get::<i64>("seq")? + 1, crate::evidence::hex(&hash))
+            (row.get("chain")?, row.get::<i64>("seq")? + 1, hex(&hash))
         }
         None => (format!("desk-{}", Uuid::new_v4()), 0, ZERO_HASH.to_owned()),
     };

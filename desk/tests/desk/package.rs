@@ -84,7 +84,7 @@ fn pack(files: &Files) -> Vec<u8> {
 pub(crate) fn signed_anew(mut files: Files, key: &LogKey) -> Vec<u8> {
     let mut text = "graphwarden export 1\nmade x\nfrom -\nto -\n".to_owned();
     for (name, bytes) in files.iter().filter(|(name, _)| *name != "MANIFEST") {
-        let hash = graphwarden::evidence::hex(&Sha256::digest(bytes));
+        let hash = graphwarden_policies::evidence::hex(&Sha256::digest(bytes));
         text.push_str(&format!("{hash} {} {name}\n", bytes.len()));
     }
     files.insert("MANIFEST".into(), key.sign(text.as_bytes()).unwrap());
@@ -107,7 +107,7 @@ pub(crate) fn rebuilt(mut files: Files, key: &LogKey) -> Vec<u8> {
     for line in records(&files) {
         let hash = tlog_tiles::record_hash(&line);
         root.push(0, hash).unwrap();
-        leaves.push_str(&format!("{}+\n", graphwarden::evidence::hex(&hash.0)));
+        leaves.push_str(&format!("{}+\n", graphwarden_policies::evidence::hex(&hash.0)));
     }
     files.insert("proof/leaves.txt".into(), leaves.into_bytes());
     let range = serde_json::json!({"first": 0, "count": root.size(), "before": [], "after": []});

@@ -18,6 +18,13 @@ pub fn hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(bytes)
 }
 
+/// The hash behind 64 lower-case hexadecimal digits; `None` for anything else.
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    let read = base16ct::lower::decode(text, &mut hash).ok()?;
+    (read.len() == 32).then_some(hash)
+}
+
 /// The key of the gateway's digests. Its `Debug` shows nothing of it.
 ///
 /// Holds the hash's state behind the key, so that the key is hashed once and not for every digest.
@@ -59,6 +66,18 @@ mod tests {
     #[test]
     fn hashes_the_fips_180_example() {
         assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn only_64_lower_case_digits_are_a_hash() {
+        let digits = "00ff7a".to_owned() + &"1c".repeat(29);
+        assert_eq!(unhex(&digits).map(|hash| hex(&hash)), Some(digits.clone()));
+        let no_digit = format!("{}g", &digits[1..]);
+        for wrong in
+            [&digits[2..], &digits[1..], &format!("{digits}00"), &digits.to_uppercase(), &no_digit, ""]
+        {
+            assert_eq!(unhex(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod escape;
 mod record;
 
 pub use chain::{Chain, Line, LineFault, Link, Succession, ZERO_HASH};
-pub use digest::{DigestKey, hex, sha256_hex};
+pub use digest::{DigestKey, hex, sha256_hex, unhex};
 pub use record::{
     ActorRecord, Approval, ApprovalDecision, Approver, DecisionRecord, EffectRecord, End, Kind,
     OperationRecord, Piece, Record, RequestRecord, ResponseRecord, SegmentRecord, SourceRecord, TokenRecord,

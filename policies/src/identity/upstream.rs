@@ -12,6 +12,8 @@
 //! such values joined by commas; a comma inside one is `%2C`. Any URL decoder that leaves `+` alone reads
 //! them (Python: `urllib.parse.unquote`), and no claim can end a header or add an item to a list.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike as _, HS256Key, MACLike as _};
@@ -209,13 +211,12 @@ fn tell(identity: &Identity, headers: &mut Vec<(String, Vec<u8>)>) {
 }
 
 fn encode(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@:/+=".contains(&byte);
-    if text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    let encoded = utf8_percent_encode(text, PLAIN).to_string();
+    let encoded = Cow::from(utf8_percent_encode(text, PLAIN));
     // White space at an end of a header is no part of it (RFC 9110 section 5.5).
     let inner = encoded.trim_matches(' ');
+    if inner.len() == encoded.len() {
+        return encoded.into_owned();
+    }
     let leading = encoded.len() - encoded.trim_start_matches(' ').len();
     let trailing = encoded.len().saturating_sub(leading + inner.len());
     format!("{}{inner}{}", "%20".repeat(leading), "%20".repeat(trailing))
