@@ -56,7 +56,7 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 	PATH="$$(scripts/node-path):$$PATH" cargo test -p graphwarden-policies --target wasm32-unknown-unknown --test node
 
 .PHONY: test-e2e
-test-e2e: nextest build venv node-modules ## A real Envoy, a real LangGraph, a real issuer, the real desk
+test-e2e: nextest build venv node-modules chromium ## A real Envoy, a real LangGraph, a real issuer, the real desk
 	cargo nextest run -p graphwarden-e2e
 
 .PHONY: crash
@@ -107,10 +107,10 @@ venv:
 	@scripts/venv
 
 .PHONY: node-modules
-node-modules: tests/node/node_modules/.package-lock.json
+node-modules: tests/node/node_modules/.package-lock.json tests/browser/node_modules/.package-lock.json
 
-tests/node/node_modules/.package-lock.json: tests/node/package-lock.json | venv
-	PATH="$$(scripts/node-path):$$PATH" npm --prefix tests/node ci --no-audit --no-fund --loglevel=error
+tests/%/node_modules/.package-lock.json: tests/%/package-lock.json | venv
+	PATH="$$(scripts/node-path):$$PATH" npm --prefix tests/$* ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: nextest
@@ -132,6 +132,12 @@ deny:
 postgres:
 	@ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || command -v postgres > /dev/null \
 	  || scripts/debian postgresql
+
+# The same goes for the browser, in which the desk's pages are tried.
+.PHONY: chromium
+chromium:
+	@[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome > /dev/null \
+	  || scripts/debian chromium
 
 .PHONY: cargo-fuzz
 cargo-fuzz:

@@ -7,6 +7,7 @@
 //! What is proven with all this is in `tests/e2e`, what is measured in `tests/bench`, and what is
 //! shown in `demo`.
 
+mod browser;
 mod desk;
 mod envoy;
 mod issuer;
@@ -21,6 +22,7 @@ mod tools;
 mod upstream;
 mod wire;
 
+pub use browser::Chromium;
 pub use desk::Desk;
 pub use envoy::{Envoy, EnvoySetup, Filter, shipped_config};
 pub use issuer::{Issuer, Person, claims_for, unix_now};
