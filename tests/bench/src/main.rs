@@ -52,6 +52,9 @@ struct Arguments {
     /// Ours without evidence, without masking, and without either, too
     #[arg(long)]
     breakdown: bool,
+    /// Other builds of our module to load beside it, with the shipped policy
+    #[arg(long, value_delimiter = ',')]
+    also: Vec<PathBuf>,
     /// Only these variants, by name
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -82,7 +85,7 @@ enum Role {
 /// One Envoy and what was measured on it.
 #[derive(Debug)]
 struct Variant {
-    name: &'static str,
+    name: String,
     envoy: Envoy,
     rates: Vec<f64>,
     processor: Vec<f64>,
@@ -146,8 +149,8 @@ fn compare(
     let request = Ask::get("/threads/01a20302-2b19-7586-827f-8a80cbc7f389").bearer(&token).bytes();
 
     let mut variants = Vec::new();
-    for (name, filter, parts) in shapes(site, arguments.breakdown)? {
-        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
+    for (name, filter, parts) in shapes(site, arguments)? {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name.trim()) {
             continue;
         }
         let mut policy = standard_policy(&issuer)?;
@@ -168,7 +171,7 @@ fn compare(
             &setup,
         ))?;
         pin(Core::Load);
-        let masked = check(name, envoy.port(), &request)?;
+        let masked = check(&name, envoy.port(), &request)?;
         ensure!(masked == parts.masking, "{name}: masked is {masked}");
         variants.push(Variant {
             name,
@@ -198,7 +201,7 @@ fn compare(
         for variant in &mut variants {
             let before = variant.envoy.processor_time();
             let spell = load::saturate(variant.envoy.port(), &request, arguments.connections, time)
-                .context(variant.name)?;
+                .with_context(|| variant.name.clone())?;
             if let (Some(before), Some(after)) = (before, variant.envoy.processor_time()) {
                 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
                 variant.processor.push((after - before).as_secs_f64() * 1e6 / spell.answers.max(1) as f64);
@@ -207,7 +210,7 @@ fn compare(
             variant.saturated.add(&spell.latencies)?;
             let spell =
                 load::pace(variant.envoy.port(), &request, arguments.paced_connections, time, arguments.rate)
-                    .context(variant.name)?;
+                    .with_context(|| variant.name.clone())?;
             variant.paced.add(&spell.latencies)?;
         }
     }
@@ -223,21 +226,30 @@ struct Parts {
 }
 
 /// The variants: name, filter, and what its policy has. A breakdown adds ours without its parts.
-fn shapes(site: &Site, breakdown: bool) -> Result<Vec<(&'static str, Filter, Parts)>> {
+fn shapes(site: &Site, arguments: &Arguments) -> Result<Vec<(String, Filter, Parts)>> {
     let module = |name: &str| module(site, name).map(Filter::Module);
     let (all, none) = (Parts { evidence: true, masking: true }, Parts { evidence: false, masking: false });
     let mut shapes = vec![
-        ("envoy alone", Filter::Absent, none),
-        ("no-op wasm", module("noop")?, none),
-        ("copying wasm", module("copy")?, none),
-        ("graphwarden", Filter::Graphwarden, all),
+        ("envoy alone".to_owned(), Filter::Absent, none),
+        ("no-op wasm".to_owned(), module("noop")?, none),
+        ("copying wasm".to_owned(), module("copy")?, none),
     ];
-    if breakdown {
-        shapes.extend([
-            ("  without evidence", Filter::Graphwarden, Parts { evidence: false, ..all }),
-            ("  without masking", Filter::Graphwarden, Parts { masking: false, ..all }),
-            ("  without either", Filter::Graphwarden, none),
-        ]);
+    let mut ours = |name: String, filter: &dyn Fn() -> Filter| {
+        let without = |part: &str| format!("  {name} without {part}");
+        let parts = [
+            (without("evidence"), Parts { evidence: false, ..all }),
+            (without("masking"), Parts { masking: false, ..all }),
+            (without("either"), none),
+        ];
+        shapes.push((name.clone(), filter(), all));
+        if arguments.breakdown {
+            shapes.extend(parts.map(|(name, parts)| (name, filter(), parts)));
+        }
+    };
+    ours("graphwarden".to_owned(), &|| Filter::Graphwarden);
+    for path in &arguments.also {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        ours(name, &|| Filter::Module(path.clone()));
     }
     Ok(shapes)
 }
@@ -276,17 +288,17 @@ fn report(variants: &[Variant]) -> Result<()> {
     let of = |name: &str| variants.iter().find(|variant| variant.name == name);
     let base = of("no-op wasm");
     println!(
-        "\n{:<26}{:>10}{:>20}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}",
+        "\n{:<34}{:>10}{:>20}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}",
         "", "req/s", "of no-op (range)", "p50 ms", "p99 ms", "p50 ms", "p99 ms", "cpu µs", "memory MB"
     );
-    println!("{:<56}{:^18}{:^18}", "", "saturated", "paced");
+    println!("{:<64}{:^18}{:^18}", "", "saturated", "paced");
     for variant in variants {
         let ratio = base.map_or_else(String::new, |base| {
             let ratios = sorted(variant.rates.iter().zip(&base.rates).map(|(ours, theirs)| ours / theirs));
             format!("{:.2} ({:.2}–{:.2})", median(&ratios), first(&ratios), last(&ratios))
         });
         println!(
-            "{:<26}{:>10.0}{:>20}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>10}{:>10}",
+            "{:<34}{:>10.0}{:>20}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>10}{:>10}",
             variant.name,
             median(&sorted(variant.rates.iter().copied())),
             ratio,
