@@ -211,3 +211,91 @@ fn a_table_wants_people_it_knows_and_something_to_expect() {
     assert_eq!(run("tests: []\n").status.code(), Some(1));
     assert_eq!(run("tests: [{ name: x, what: GET /ok, expect: perhaps }]\n").status.code(), Some(1));
 }
+
+/// A policy that asks LangGraph about graphs and owners, a table with this in it, and what comes of it.
+fn table_of_owners(tests: &str, known: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let preset = std::fs::read_to_string(root().join("policies/presets/langgraph-default.yaml")).unwrap();
+    let policy = preset
+        .replace("  public: [system.health]\n", "  public: [system.health]\n  lookups: { cluster: langgraph }\n")
+        .replace(
+            "access:\n  rules:\n",
+            "access:\n  ownership: { key: owner, value: identity.subject, except: [\"role:admin\"] }\n  rules:\n    - name: no billing\n      operations: [threads.create_run, crons.*]\n      when: 'graph == \"billing\"'\n      then: deny\n",
+        );
+    assert!(policy.contains("lookups") && policy.contains("no billing"));
+    std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    let path = folder.path().join("table.yaml");
+    let people = "people: { uma: { sub: uma }, eli: { sub: eli }, adam: { sub: adam, roles: [admin] } }";
+    std::fs::write(&path, format!("policy: policy.yaml\n{people}\n{known}\ntests:\n{tests}")).unwrap();
+    graphwarden(&["test", path.to_str().unwrap(), "--verbose"], "")
+}
+
+#[test]
+fn a_table_says_what_langgraph_would_say() {
+    let known = r#"known:
+  threads:
+    0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab: { owner: uma }
+    5d6e0f1a-9a1b-4c2d-8e3f-0123456789ab: absent
+  assistants:
+    2A6E0F1A9A1B4C2D8E3F0123456789AB: { graph: billing, owner: uma }
+    turned: { graph: billing }
+  tools:
+    my_agent: { graph: support, owner: uma }"#;
+    let tests = r#"  - { name: hers, who: uma, what: GET /threads/0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab, expect: allow }
+  - { name: not his, who: eli, what: GET /threads/0C6E0F1A-9A1B-4C2D-8E3F-0123456789AB, expect: deny, reason: not_found }
+  - { name: not bound, who: adam, what: GET /threads/0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab, expect: allow }
+  - { name: not there, who: uma, what: GET /threads/5d6e0f1a-9a1b-4c2d-8e3f-0123456789ab, expect: deny, reason: not_found }
+  - { name: a graph behind an assistant, who: uma, what: POST /runs, body: { assistant_id: 2a6e0f1a-9a1b-4c2d-8e3f-0123456789ab }, expect: deny, rule: no billing }
+  - { name: a graph by its name, who: uma, what: POST /runs, body: { assistant_id: support }, expect: allow }
+  - { name: a graph whose assistant was given another, who: uma, what: POST /runs, body: { assistant_id: turned }, expect: deny, rule: no billing }
+  - { name: her tool, who: uma, what: POST /mcp, body: { jsonrpc: "2.0", id: 1, method: tools/call, params: { name: my_agent } }, expect: allow }
+  - { name: not his tool, who: eli, what: POST /mcp, body: { jsonrpc: "2.0", id: 1, method: tools/call, params: { name: my_agent } }, expect: deny, reason: not_found }
+  - name: a conversation begins
+    who: eli
+    what: POST /a2a/support
+    body: { jsonrpc: "2.0", id: 1, method: message/send, params: { message: { messageId: m } } }
+    expect: allow
+  - name: another answer in one test alone
+    who: eli
+    what: GET /threads/0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab
+    known: { threads: { 0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab: { owner: eli } } }
+    expect: allow
+"#;
+    let tested = table_of_owners(tests, known);
+    assert!(tested.status.success(), "{}{}", text(&tested.stdout), text(&tested.stderr));
+    assert!(text(&tested.stdout).ends_with("11 expectations, 11 hold, 0 do not\n"));
+}
+
+#[test]
+fn a_missing_answer_of_langgraph_is_an_error_that_says_what_to_write() {
+    let thread = "0c6e0f1a-9a1b-4c2d-8e3f-0123456789ab";
+    for (what, wanted) in [
+        (format!("what: GET /threads/{thread}"), format!("threads: {{ {thread}: {{ owner: WHOSE }} }}")),
+        (
+            format!("what: POST /runs, body: {{ assistant_id: {thread} }}"),
+            format!("assistants: {{ {thread}: {{ graph: NAME }} }}"),
+        ),
+        (format!("what: GET /runs/crons/{thread}"), format!("crons: {{ {thread}: {{ graph: NAME }} }}")),
+        (
+            "what: POST /mcp, body: { jsonrpc: \"2.0\", id: 1, method: tools/call, params: { name: t } }"
+                .to_owned(),
+            "tools: { t: { graph: NAME } }".to_owned(),
+        ),
+    ] {
+        // Whatever is expected: without the answer nothing is known to hold.
+        for expect in ["allow", "deny"] {
+            let tested =
+                table_of_owners(&format!("  - {{ name: x, who: uma, {what}, expect: {expect} }}\n"), "");
+            assert_eq!(tested.status.code(), Some(1));
+            let out = text(&tested.stdout);
+            assert!(out.contains(&format!("write known: {{ {wanted} }}")), "{out}");
+            assert!(out.contains("or `") && out.contains(": absent`"), "{out}");
+        }
+    }
+    let wrong = "known: { threads: { not-an-id: absent } }";
+    let tested = table_of_owners("  - { name: x, who: uma, what: GET /ok, expect: allow }\n", wrong);
+    assert!(text(&tested.stderr).contains("`not-an-id` names no thread"), "{}", text(&tested.stderr));
+    let wrong = "known: { threads: { x: { owner: uma, graph: a } } }";
+    let tested = table_of_owners("  - { name: x, who: uma, what: GET /ok, expect: allow }\n", wrong);
+    assert!(text(&tested.stderr).contains("graph"), "{}", text(&tested.stderr));
+}

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
+use super::known::{Known, Written};
 use super::{policy_file, trial};
 
 /// What can be told to `explain`.
@@ -21,6 +22,9 @@ pub struct Args {
     /// The request as raw HTTP/1.1; - is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     request: PathBuf,
+    /// What LangGraph says of threads, assistants, crons and tools: YAML as under `known` in tables of expectations
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
     /// The caller's address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     source: String,
@@ -62,7 +66,18 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let raw = trial::Raw::parse(&message)?;
     let now = args.now.unwrap_or_else(super::trial_now);
-    let verdict = trial::judge(&policy, claims.as_ref(), &raw, &args.source, now);
+    let known = match &args.known {
+        None => Known::default(),
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let written: Written =
+                serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
+            written.read().with_context(|| path.display().to_string())?
+        }
+    };
+    let caller = trial::Caller { claims: claims.as_ref(), source: &args.source, now };
+    let verdict = trial::judge(&policy, &caller, &raw, &known);
     println!("{}", serde_json::to_string_pretty(&verdict.to_json(policy.mode))?);
     Ok(ExitCode::SUCCESS)
 }

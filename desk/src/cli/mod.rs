@@ -15,6 +15,7 @@ mod explain;
 mod export;
 mod holds;
 mod key;
+mod known;
 mod mask;
 mod masking;
 mod policy_file;

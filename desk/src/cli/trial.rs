@@ -6,6 +6,8 @@ use graphwarden_policies::policy::{Mode, Policy};
 use graphwarden_policies::reason::Reason;
 use serde_json::{Map, Value, json};
 
+use super::known::{self, Known};
+
 /// A header's name and value.
 pub(super) type Header = (Vec<u8>, Vec<u8>);
 
@@ -33,6 +35,8 @@ pub(super) struct Verdict {
     ownership: Option<Value>,
     /// More about a refusal.
     pub(super) detail: Option<String>,
+    /// What the outcome hangs on and only LangGraph knows.
+    pub(super) lacks: Vec<Subject>,
 }
 
 impl Raw {
@@ -69,14 +73,18 @@ impl Raw {
     }
 }
 
-/// Judges a request by a caller with these claims, or by nobody.
-pub(super) fn judge(
-    policy: &Policy,
-    claims: Option<&Map<String, Value>>,
-    raw: &Raw,
-    source: &str,
-    now: u64,
-) -> Verdict {
+/// Who sends a request, from where, and when.
+pub(super) struct Caller<'a> {
+    /// The claims of the caller's token; `None` for nobody.
+    pub(super) claims: Option<&'a Map<String, Value>>,
+    /// The caller's address.
+    pub(super) source: &'a str,
+    /// In seconds since the Unix epoch.
+    pub(super) now: u64,
+}
+
+/// Judges a request as the gate would where LangGraph says what is `known`.
+pub(super) fn judge(policy: &Policy, caller: &Caller<'_>, raw: &Raw, known: &Known) -> Verdict {
     let refused = |reason: Reason, detail: String| Verdict {
         request: None,
         each: Vec::new(),
@@ -85,12 +93,14 @@ pub(super) fn judge(
         obligations: Obligations::default(),
         ownership: None,
         detail: Some(detail),
+        lacks: Vec::new(),
     };
+    let now = caller.now;
     let head = match policy.operations.read_head(&raw.method, &raw.target, &raw.headers) {
         Ok(head) => head,
         Err(error) => return refused(error.reason, error.detail),
     };
-    let identity = match claims.map(|claims| policy.authenticator.suppose(claims.clone(), now)) {
+    let identity = match caller.claims.map(|claims| policy.authenticator.suppose(claims.clone(), now)) {
         Some(Ok(identity)) => Some(identity),
         Some(Err(error)) => return refused(error.reason, error.detail.to_owned()),
         None if head.public => None,
@@ -99,32 +109,39 @@ pub(super) fn judge(
     if raw.body.len() > policy.limits.request_body {
         return refused(Reason::BodyTooLarge, Reason::BodyTooLarge.message().to_owned());
     }
-    let request = match policy.operations.read(&head, &raw.body) {
+    let mut request = match policy.operations.read(&head, &raw.body) {
         Ok(request) => request,
         Err(error) => return refused(error.reason, error.detail),
     };
-    let (decision, each) = match &identity {
-        _ if head.public => {
-            (Decision { effect: Effect::Allow, rule: None, obligations: Obligations::default() }, Vec::new())
+    let identity = match identity {
+        Some(identity) if !head.public => identity,
+        _ => {
+            return Verdict {
+                request: Some(request),
+                effect: Effect::Allow,
+                ..refused(Reason::TokenMissing, "public: needs no token".to_owned())
+            };
         }
-        Some(identity) => {
-            let call = policy.rules.call(source, &raw.headers);
-            let decision = policy.rules.decide(identity, &request, &call, now);
-            (decision, policy.rules.explain(identity, &request, &call, now))
-        }
-        None => return refused(Reason::TokenMissing, Reason::TokenMissing.message().to_owned()),
     };
+    let ownership = policy.rules.ownership();
+    let owner = match ownership.map(|ownership| ownership.owner(&identity)).transpose() {
+        Ok(owner) => owner.flatten(),
+        Err(error) => {
+            return Verdict { request: Some(request), ..refused(error.reason, error.detail) };
+        }
+    };
+    let (answers, lacks) = look_up(policy, &mut request, owner.is_some(), known);
+    let call = policy.rules.call(caller.source, &raw.headers);
+    let decision = policy.rules.decide(&identity, &request, &call, now);
+    let each = policy.rules.explain(&identity, &request, &call, now);
     let detail = match &decision.effect {
         Effect::Deny { message, .. } => message.clone(),
-        _ if head.public => Some("public: needs no token".to_owned()),
-        _ => None,
+        Effect::Allow | Effect::Approval(_) => None,
     };
-    let owned = match (&identity, policy.rules.ownership()) {
-        (Some(identity), Some(ownership)) if !matches!(decision.effect, Effect::Deny { .. }) => {
-            ownership.owner(identity).and_then(|owner| match owner {
-                Some(owner) => owned(ownership, &owner, &request, &raw.body).map(Some),
-                None => Ok(None),
-            })
+    let owned = match (ownership, owner) {
+        (Some(ownership), Some(owner)) if !matches!(decision.effect, Effect::Deny { .. }) => {
+            let answers = lacks.is_empty().then_some(&answers);
+            owned(ownership, &owner, &request, &raw.body, answers).map(Some)
         }
         _ => Ok(None),
     };
@@ -137,19 +154,56 @@ pub(super) fn judge(
             obligations: decision.obligations,
             ownership,
             detail,
+            lacks,
         },
         Err(error) => Verdict { request: Some(request), each, ..refused(error.reason, error.detail) },
     }
 }
 
-/// What ownership asks for: the mark, what it asks LangGraph about (another's is answered with 404), and the body as it
-/// is forwarded.
+/// What the gate would ask LangGraph about, answered from what is known, and what is not.
+fn look_up(policy: &Policy, request: &mut Request, owns: bool, known: &Known) -> (Knowledge, Vec<Subject>) {
+    let (mut answers, mut lacks) = (Knowledge::new(), Vec::new());
+    if policy.operations.lookups().is_none() {
+        return (answers, lacks);
+    }
+    let ownership = policy.rules.ownership().filter(|_| owns);
+    loop {
+        let mut asks = Vec::new();
+        if policy.rules.names_graph() {
+            request.learn(&answers);
+            asks.extend(request.graphs_hidden(&answers));
+        }
+        if let Some(ownership) = ownership {
+            asks.extend(ownership.subjects(request, &answers));
+        }
+        asks.retain(|subject| !lacks.contains(subject));
+        let Some(subject) = asks.into_iter().next() else { return (answers, lacks) };
+        match known.find(&subject, request) {
+            Some(found) => {
+                answers.insert(subject, found);
+            }
+            None => lacks.push(subject),
+        }
+    }
+}
+
+/// What ownership asks for: the mark, what it asks LangGraph about (another's is answered with 404), the thread that is
+/// made for a conversation that begins, and the body as it is forwarded. Without all answers nothing is refused for
+/// being another's.
 fn owned(
     ownership: &Ownership,
     owner: &str,
     request: &Request,
     body: &[u8],
+    answers: Option<&Knowledge>,
 ) -> Result<Value, operation::Refused> {
+    let mut begins = None;
+    if let Some(answers) = answers {
+        ownership.admits(owner, request, answers)?;
+        // Where the caller names no thread the gate makes an id up; this one only shows where it goes.
+        let fresh = "00000000-0000-4000-8000-000000000000";
+        begins = ownership.begins(owner, request, answers, fresh, body)?;
+    }
     let asks: Vec<Value> = ownership
         .subjects(request, &Knowledge::new())
         .into_iter()
@@ -161,8 +215,9 @@ fn owned(
         })
         .collect();
     let stamped = ownership.stamped(owner, request, body)?;
-    let stamped = stamped.map(|body| String::from_utf8_lossy(&body).into_owned());
-    Ok(json!({"key": ownership.key(), "owner": owner, "asks": asks, "body": stamped}))
+    let (thread, addressed) = begins.map_or((None, None), |begins| (Some(begins.thread), begins.body));
+    let forwarded = stamped.or(addressed).map(|body| String::from_utf8_lossy(&body).into_owned());
+    Ok(json!({"key": ownership.key(), "owner": owner, "asks": asks, "begins": thread, "body": forwarded}))
 }
 
 impl Verdict {
@@ -225,7 +280,11 @@ impl Verdict {
             json!({"method": request.normalised.method, "path": request.normalised.path, "query": request.normalised.query})
         });
         let unresolved = self.request.as_ref().map(|request| request.unresolved()).unwrap_or_default();
-        json!({"operations": operations, "decision": decision, "normalised": normalised, "unresolved": unresolved})
+        let lacks: Vec<String> = self.lacks.iter().map(known::how_to_write).collect();
+        json!({
+            "operations": operations, "decision": decision, "normalised": normalised,
+            "unresolved": unresolved, "lacks": lacks,
+        })
     }
 }
 

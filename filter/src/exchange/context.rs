@@ -97,11 +97,17 @@ impl Cx<'_, '_> {
         }
         self.forget_lookups();
         let observed = self.dossier.decision.as_ref().filter(|decision| decision.observed);
-        let metric = match observed.and_then(|decision| decision.reason.as_deref()) {
-            Some(code) => Metric::Request { decision: "would_deny", reason: code_of(code) },
-            None => Metric::Request { decision: "allow", reason: "none" },
-        };
-        self.count(metric);
+        let observed = observed.and_then(|decision| {
+            let rule = decision.rule.clone().unwrap_or_else(|| "none".to_owned());
+            Some((code_of(decision.reason.as_deref()?), rule))
+        });
+        match observed {
+            Some((reason, rule)) => {
+                self.count(Metric::Request { decision: "would_deny", reason });
+                self.count(Metric::WouldDeny(rule));
+            }
+            None => self.count(Metric::Request { decision: "allow", reason: "none" }),
+        }
         self.go_on();
         State::Forwarded(Forwarded { side, method: outgoing.method })
     }

@@ -198,6 +198,8 @@ pub enum Metric {
         /// The reason's code, `none` for what was allowed.
         reason: &'static str,
     },
+    /// A request would have been refused had the gate not only observed: the rule that says so, `none` where none does.
+    WouldDeny(String),
     /// Values were masked by this detector or field rule.
     Masked(String),
     /// A held request met this answer.

@@ -20,7 +20,8 @@
 //! | `AwaitingBody` | body, trailers → stays until whole, then the verdict; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `AwaitingLookup` | reply → stays, asks again, or the verdict; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `AwaitingApproval` | reply → `AwaitingEvidence`, `Forwarded`, `Refused` or stays; tick → stays, asks again, or `Refused`; response → `Replacing` |
-//! | `AwaitingEvidence` | durable → `Forwarded`; tick → `Refused` at the end of the wait; response → `Replacing` |
+//! | `AwaitingEvidence` | durable → `Forwarded` or `AwaitingThread`; tick → `Refused` at the end of the wait; response → `Replacing` |
+//! | `AwaitingThread` | reply → `Forwarded` or `Refused`; tick → `Refused` at the end of the wait; response → `Replacing` |
 //! | `Forwarded` | body, trailers of a request that is not read → stays; response → `Masking`, `Passing`, `Finished`, `Replacing` or `Refused` |
 //! | `Masking` | response body → stays, `Finished` or `Cut`; response trailers → `Finished` or `Cut`; tick → stays, writes a segment of a stream |
 //! | `Passing`, `Replacing` | response body, trailers → stays or `Finished` |
@@ -52,7 +53,7 @@ use context::Cx;
 use dossier::Dossier;
 use states::{
     AwaitingApproval, AwaitingBody, AwaitingEvidence, AwaitingIntrospection, AwaitingKeys, AwaitingLookup,
-    Cut, Finished, Forwarded, Masking, Opening, Passing, Refused, Replacing,
+    AwaitingThread, Cut, Finished, Forwarded, Masking, Opening, Passing, Refused, Replacing,
 };
 
 /// One HTTP request and its response.
@@ -72,6 +73,7 @@ enum State {
     AwaitingLookup(AwaitingLookup),
     AwaitingApproval(AwaitingApproval),
     AwaitingEvidence(AwaitingEvidence),
+    AwaitingThread(AwaitingThread),
     Forwarded(Forwarded),
     Masking(Masking),
     Passing(Passing),
@@ -93,6 +95,7 @@ impl State {
             Self::AwaitingLookup(_) => "AwaitingLookup",
             Self::AwaitingApproval(_) => "AwaitingApproval",
             Self::AwaitingEvidence(_) => "AwaitingEvidence",
+            Self::AwaitingThread(_) => "AwaitingThread",
             Self::Forwarded(_) => "Forwarded",
             Self::Masking(_) => "Masking",
             Self::Passing(_) => "Passing",
@@ -157,6 +160,7 @@ impl Exchange {
             State::AwaitingLookup(state) => state.handle(event, &mut cx),
             State::AwaitingApproval(state) => state.handle(event, &mut cx),
             State::AwaitingEvidence(state) => state.handle(event, &mut cx),
+            State::AwaitingThread(state) => state.handle(event, &mut cx),
             State::Forwarded(state) => state.handle(event, &mut cx),
             State::Masking(state) => state.handle(event, &mut cx),
             State::Passing(state) => state.handle(event, &mut cx),
@@ -180,6 +184,7 @@ impl Exchange {
             State::AwaitingEvidence(state) => {
                 Wait { on: WaitOn::Evidence(state.seq), until: Some(state.until) }
             }
+            State::AwaitingThread(state) => Wait { on: WaitOn::Call, until: Some(state.until) },
             State::Masking(_) => Wait { on: WaitOn::Stream, until: self.dossier.segment_due() },
             State::Opening(_)
             | State::Forwarded(_)

@@ -34,6 +34,7 @@ pub fn name_of(metric: &Metric) -> String {
         Metric::Request { decision, reason } => {
             format!("graphwarden.requests.decision.{decision}.reason.{reason}")
         }
+        Metric::WouldDeny(rule) => format!("graphwarden.would_deny.rule.{}", word(rule)),
         Metric::Masked(detector) => format!("graphwarden.masked.detector.{}", word(detector)),
         Metric::Approval(outcome) => format!("graphwarden.approvals.outcome.{outcome}"),
         Metric::Cut(why) => format!("graphwarden.responses.cut.why.{}", word(why)),
@@ -55,6 +56,7 @@ mod tests {
         let page = include_str!("../../../docs/metrics.md");
         let counters = [
             Metric::Request { decision: "DECISION", reason: "CODE" },
+            Metric::WouldDeny("RULE".to_owned()),
             Metric::Masked("NAME".to_owned()),
             Metric::Approval("OUTCOME"),
             Metric::Cut("WORDS"),
@@ -72,6 +74,10 @@ mod tests {
             (
                 Metric::Request { decision: "deny", reason: "token_expired" },
                 "graphwarden.requests.decision.deny.reason.token_expired",
+            ),
+            (
+                Metric::WouldDeny("billing needs a manager (5.3)".to_owned()),
+                "graphwarden.would_deny.rule.billing_needs_a_manager__5_3_",
             ),
             (Metric::Masked("$..ssn".to_owned()), "graphwarden.masked.detector.___ssn"),
             (Metric::Cut("a part (206)"), "graphwarden.responses.cut.why.a_part__206_"),

@@ -5,6 +5,7 @@
 //! condition fails (an absent claim, an unknown graph), the outcome is never weaker than it would have been had
 //! the condition held, nor than had it not. It leaves to the filter to carry the decision out.
 
+mod beginning;
 mod call;
 mod check;
 mod condition;
@@ -22,6 +23,7 @@ use std::collections::BTreeSet;
 
 use crate::reason::Reason;
 
+pub use beginning::Beginning;
 pub use call::Call;
 pub use condition::Condition;
 pub use config::{Config, MaskConfig, ObligationsConfig, Otherwise, RuleConfig, Then};

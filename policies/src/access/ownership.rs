@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use super::beginning::may_begin;
 use super::condition::Condition;
 use super::stamp;
 use crate::identity::Identity;
@@ -123,6 +124,10 @@ impl Ownership {
         (problems.iter().count() == known).then(|| Self { key: config.key.clone(), value, except, of })
     }
 
+    pub(super) fn owns(&self, kind: Owned) -> bool {
+        self.of.contains(&kind)
+    }
+
     /// The key of `metadata` that says whose a thing is.
     pub fn key(&self) -> &str {
         &self.key
@@ -171,7 +176,8 @@ impl Ownership {
                 (None, Some(graph), None) if facts.graph_presumed && changes_assistant(operation) => {
                     subjects.push(Subject::of_graph(graph));
                 }
-                (None, None, Some(tool)) => subjects.push(Subject::Tool(tool.clone())),
+                // Also where its graph is known by now: whose it is, is another question.
+                (None, _, Some(tool)) => subjects.push(Subject::Tool(tool.clone())),
                 _ => {}
             }
         }
@@ -181,7 +187,8 @@ impl Ownership {
     /// Whether the caller whose mark is `owner` may do this as far as whose things it touches goes.
     ///
     /// # Errors
-    /// With [`Reason::NotFound`] what is another's, or nobody's, or not there; with [`Reason::FieldRefused`] what cannot
+    /// With [`Reason::NotFound`] what is another's, or nobody's, or not there and not made by the request (for what the
+    /// gate makes first see [`Ownership::begins`]); with [`Reason::FieldRefused`] what cannot
     /// be kept apart by owner.
     pub fn admits(&self, owner: &str, request: &Request, known: &Knowledge) -> Result<(), Refused> {
         let made: BTreeSet<&str> = request
@@ -194,6 +201,7 @@ impl Ownership {
                 let found = known.get(&subject).map(|found| &**found);
                 let fits = match (&subject, found) {
                     (_, None) => false,
+                    (Subject::Thread(_), Some(Found::Nothing)) if may_begin(request) => true,
                     (Subject::Thread(id) | Subject::Assistant(id), Some(Found::Nothing)) => {
                         made.contains(id.as_str())
                     }
@@ -219,6 +227,7 @@ impl Ownership {
         match (operation.resource, operation.action) {
             ("threads", "create" | "search") => Ok(()),
             ("threads", "create_run") if request.stamping != Stamping::Unreachable => Ok(()),
+            ("threads", "create_run" | "update") if may_begin(request) => Ok(()),
             ("threads", _) if operation.thread.is_none() && self.of.contains(&Owned::Threads) => refused(
                 "callers keep to threads of their own here, and this names none: name a thread that is yours",
             ),

@@ -185,7 +185,7 @@ fn what_no_owner_can_hold_back_is_refused() {
         (format!("/a2a/{A}"), rpc("tasks/list", json!({}))),
         (format!("/a2a/{A}"), rpc("ListTasks", json!({}))),
         (format!("/a2a/{A}"), rpc("tasks/get", json!({"id": R}))),
-        (format!("/a2a/{A}"), rpc("message/send", json!({"message": message}))),
+        (format!("/a2a/{A}"), json!([rpc("message/send", json!({"message": message}))])),
     ] {
         assert_eq!(
             decide(&read("POST", &path, &body), Some("uma")),

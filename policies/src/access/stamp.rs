@@ -1,4 +1,4 @@
-//! Puts one key into the `metadata` of a JSON body, and touches no other byte of it.
+//! Puts one key into the `metadata` of a JSON body (or a thread's id into a message), and touches no other byte of it.
 //!
 //! ```json
 //! {"input": 1e400}                       → {"metadata":{"owner":"uma"},"input": 1e400}
@@ -62,6 +62,26 @@ pub(super) fn stamp(
         }
     }
     Ok((!edits.is_empty()).then(|| applied(body, &edits)))
+}
+
+/// The body of a message to an A2A agent with `contextId` set to `thread`.
+///
+/// # Errors
+/// A body that is no message.
+pub(super) fn in_context(thread: &str, body: &[u8]) -> Result<Vec<u8>, Refused> {
+    let mark = Mark { body, key: "", owner: "" };
+    let message: Members<'_> = parse(whole(body)?)?;
+    let params: Members<'_> = parse(message.get("params").ok_or_else(|| malformed("params is missing"))?)?;
+    let message = params.get("message").ok_or_else(|| malformed("message is missing"))?;
+    let members: Members<'_> = parse(message)?;
+    let edit = match members.get("contextId") {
+        // It is null: anything else names a thread.
+        Some(context) => {
+            Edit { at: mark.place(context)?, removes: context.get().len(), inserts: quoted(thread) }
+        }
+        None => mark.first(message, &format!("\"contextId\":{}", quoted(thread)), members.is_empty())?,
+    };
+    Ok(applied(body, &[edit]))
 }
 
 struct Mark<'a> {

@@ -143,6 +143,24 @@ impl Subject {
         Self::Assistant(ids::of_graph(graph))
     }
 
+    /// A thread, by any spelling of its UUID.
+    pub fn thread(spelling: &str) -> Option<Self> {
+        ids::uuid(spelling).map(Self::Thread)
+    }
+
+    /// A cron, by any spelling of its UUID.
+    pub fn cron(spelling: &str) -> Option<Self> {
+        ids::uuid(spelling).map(Self::Cron)
+    }
+
+    /// An assistant, by any spelling of its UUID or by the name of the graph that LangGraph made it of.
+    pub fn assistant(spelling: &str) -> Option<Self> {
+        Some(match ids::assistant(spelling)? {
+            ids::Assistant::Id(id) => Self::Assistant(id),
+            ids::Assistant::Graph(graph) => Self::of_graph(&graph),
+        })
+    }
+
     /// The request that asks.
     pub fn question(&self) -> Question {
         let get = |path: String| Question { method: "GET", path, body: Vec::new() };

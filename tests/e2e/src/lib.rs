@@ -3,7 +3,8 @@
 //! Which test belongs where: `tokens` who is calling; `requests` what the gate takes for a request;
 //! `responses` what it makes of answers that LangGraph never sends; `approvals` and `evidence` the
 //! desk, there and not there; `langgraph` the real server and its SDK; `configuration` what Envoy
-//! says about policies and about the files that we ship; `operations` the table of operations against
+//! says about policies and about the files that we ship; `rules` what rules ask for beyond yes and no, and observe mode;
+//! `operations` the table of operations against
 //! the server's own description; `bypass` what the server did against what was judged; `ownership` two
 //! people who keep to what is theirs.
 

@@ -49,6 +49,7 @@ fn each_keeps_to_what_is_theirs() {
         checks.check("crons", crons(&gate)).await;
         checks.check("mcp", mcp(&gate)).await;
         checks.check("a2a", a2a(&gate)).await;
+        checks.check("a2a: the first message", a2a_first_contact(&gate, port)).await;
         checks.check("commands", commands(&gate, port)).await;
         checks.check("no byte but the mark's changes", bytes_stay(&gate, port)).await;
         checks.check("no assistant hides its graph", no_assistant_hides_its_graph(&gate)).await;
@@ -322,11 +323,80 @@ async fn a2a(gate: &Gate) -> Result<()> {
     }
     let answer = good(gate, ANA, agent, &rpc("tasks/get", &json!({"id": task}))).await?;
     ensure!(answer["result"]["id"] == json!(task), "{answer}");
-    for body in [send(None), rpc("ListTasks", &json!({}))] {
-        expect_refusal(&post(gate, ANA, agent, &body).await?, 403, "field_refused")?;
+    let list = post(gate, ANA, agent, &rpc("ListTasks", &json!({}))).await?;
+    expect_refusal(&list, 403, "field_refused")
+}
+
+/// Conversations begin as the protocol has it: with a message that names no context, or one that is not there.
+async fn a2a_first_contact(gate: &Gate, port: u16) -> Result<()> {
+    let agent = "/a2a/00cc8c2c-8c2d-5379-b231-82362dc9e54e";
+    let message = |text: &str, context: Option<&str>| {
+        let mut message =
+            json!({"messageId": "m1", "role": "user", "parts": [{"kind": "text", "text": text}]});
+        if let Some(context) = context {
+            message["contextId"] = json!(context);
+        }
+        json!({"message": message})
+    };
+    let say = |context: Option<&str>| rpc("message/send", &message("Who is customer c-1001?", context));
+    let owner = async |thread: &str| -> Result<Value> {
+        Ok(behind(port, &format!("/threads/{thread}")).await?["metadata"]["owner"].clone())
+    };
+    let mut contexts = Vec::new();
+    for (who, other) in [(ANA, ELI), (ELI, ANA)] {
+        let begun = good(gate, who, agent, &say(None)).await?;
+        let (context, task) = (id(&begun["result"], "contextId")?, id(&begun["result"], "id")?);
+        ensure!(begun["result"]["status"]["state"] == "completed", "{begun}");
+        ensure!(owner(&context).await? == who.subject());
+        // The conversation goes on for its owner, and is not there for the other.
+        let went_on = good(gate, who, agent, &say(Some(&context))).await?;
+        ensure!(went_on["result"]["contextId"] == json!(context), "{went_on}");
+        let answer = good(gate, who, agent, &rpc("tasks/get", &json!({"id": task}))).await?;
+        ensure!(answer["result"]["id"] == json!(task), "{answer}");
+        missing(gate, other, Ask::post(agent, &say(Some(&context)))).await?;
+        missing(gate, other, Ask::post(agent, &rpc("tasks/get", &json!({"id": task})))).await?;
+        missing(gate, other, Ask::get(&format!("/threads/{context}/state"))).await?;
+        contexts.push(context);
     }
-    let stranger = "8c6e0f1a-9a1b-4c2d-8e3f-0123456789ab";
-    missing(gate, ANA, Ask::post(agent, &send(Some(stranger)))).await
+    ensure!(contexts[0] != contexts[1], "two conversations on one thread");
+
+    // Streamed, with a context of the caller's choice; every spelling of it is the same.
+    let chosen = "8c6e0f1a-9a1b-4c2d-8e3f-0123456789ab";
+    let stream = rpc("message/stream", &message("Who is customer c-1001?", Some(chosen)));
+    let answer = post(gate, ANA, agent, &stream).await?;
+    answer.expect_status(200)?;
+    ensure!(answer.text().contains(chosen), "{}", answer.text());
+    ensure!(owner(chosen).await? == ANA.subject());
+    for context in [chosen.to_owned(), chosen.to_uppercase(), chosen.replace('-', "")] {
+        missing(gate, ELI, Ask::post(agent, &say(Some(&context)))).await?;
+    }
+    let streamed = rpc("SendStreamingMessage", &message("Who is customer c-1001?", None));
+    let answer = post(gate, ELI, agent, &streamed).await?;
+    answer.expect_status(200)?;
+    let events = answer.events();
+    let (_, first) = events.first().context("no event")?;
+    let first: Value = serde_json::from_str(first)?;
+    let context = first.to_string();
+    let context =
+        context.split("contextId\":\"").nth(1).and_then(|rest| rest.get(..36)).context("no context")?;
+    ensure!(owner(context).await? == ELI.subject());
+    missing(gate, ANA, Ask::get(&format!("/threads/{context}"))).await?;
+
+    // At the same moment with the same context: it is one's, and not there for the other.
+    let contested = "8d6e0f1a-9a1b-4c2d-8e3f-0123456789ab";
+    let body = say(Some(contested));
+    let (one, two) = tokio::join!(post(gate, ANA, agent, &body), post(gate, ELI, agent, &body));
+    let mut statuses = [one?.status, two?.status];
+    statuses.sort_unstable();
+    ensure!(statuses == [200, 404], "{statuses:?}");
+    // What answers, or is about a task, begins nothing.
+    let nowhere = "8e6e0f1a-9a1b-4c2d-8e3f-0123456789ab";
+    let mut resume = message("yes", Some(nowhere));
+    resume["message"]["command"] = json!({"resume": "yes"});
+    missing(gate, ANA, Ask::post(agent, &rpc("message/send", &resume))).await?;
+    let answer = Ask::get(&format!("/threads/{nowhere}")).send(port).await?;
+    answer.expect_status(404)?;
+    Ok(())
 }
 
 async fn commands(gate: &Gate, port: u16) -> Result<()> {

@@ -16,6 +16,7 @@ use super::super::event::{CallReply, Effect, Event, Metric};
 use super::super::gate::Moment;
 use super::super::inbound::Patience;
 use super::super::refusal::{Pending, Refusal};
+use super::begin;
 use super::judge::{self, Judged};
 use super::request::gone;
 use super::response::{Replacing, RequestSide};
@@ -346,9 +347,7 @@ impl AwaitingEvidence {
 
     pub(in super::super) fn handle(self, event: Event, cx: &mut Cx<'_, '_>) -> State {
         match event {
-            Event::EvidenceDurable => {
-                cx.forward(&self.judged.outgoing, self.judged.identity.as_deref(), self.judged.side)
-            }
+            Event::EvidenceDurable => begin::go_on(self.judged, cx),
             Event::Tick if cx.gate.now < self.until => {
                 cx.pause();
                 State::AwaitingEvidence(self)

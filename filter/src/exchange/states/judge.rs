@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use graphwarden_policies::access::{BREAK_GLASS_HEADER, Effect as Ruling, break_glass_reason};
+use graphwarden_policies::access::{BREAK_GLASS_HEADER, Beginning, Effect as Ruling, break_glass_reason};
 use graphwarden_policies::evidence::OperationRecord;
 use graphwarden_policies::identity::{Identity, Introspection, Origin, Refused};
 use graphwarden_policies::masking::Masking;
@@ -17,6 +17,7 @@ use super::super::event::Effect;
 use super::super::gate::Moment;
 use super::super::inbound::{Body, Inbound};
 use super::super::refusal::Refusal;
+use super::begin;
 use super::hold::{AwaitingApproval, AwaitingEvidence};
 use super::lookup::{self, Trial};
 use super::request::{AwaitingBody, AwaitingIntrospection, AwaitingKeys, ReadHead};
@@ -36,6 +37,8 @@ pub(in super::super) struct Judged {
     pub(in super::super) side: RequestSide,
     /// Its record has to be durable before it goes upstream.
     pub(in super::super) before: bool,
+    /// A thread that has to be made before it goes upstream.
+    pub(in super::super) begins: Option<Beginning>,
 }
 
 /// The headers are clean: what kind of request is it?
@@ -221,7 +224,11 @@ pub(super) fn rule(trial: Trial, cx: &mut Cx<'_, '_>) -> State {
     judged.before |= decision.obligations.before;
     let owned = match (&decision.effect, policy.rules.ownership(), &owner) {
         (Ruling::Allow | Ruling::Approval(_), Some(ownership), Some(owner)) => {
-            ownership.admits(owner, &request, &known).and_then(|()| ownership.stamped(owner, &request, &body))
+            let fresh = cx.dossier.exchange.as_str();
+            ownership.admits(owner, &request, &known).and_then(|()| {
+                judged.begins = ownership.begins(owner, &request, &known, fresh, &body)?;
+                ownership.stamped(owner, &request, &body)
+            })
         }
         _ => Ok(None),
     };
@@ -282,6 +289,7 @@ fn judged(
         before: cx.gate.policy.evidence.as_ref().is_some_and(|evidence| {
             evidence.before.contains(&request.map_or(Class::Admin, operation::Request::class))
         }),
+        begins: None,
     }
 }
 
@@ -301,8 +309,17 @@ fn deny(judged: Judged, rule: Option<String>, refusal: &Refusal, cx: &mut Cx<'_,
 pub(in super::super) fn admit(judged: Judged, rule: Option<String>, cx: &mut Cx<'_, '_>) -> State {
     cx.dossier.allowed(rule);
     let policy = cx.gate.policy;
-    if !judged.before || policy.evidence.is_none() || cx.observes() {
+    if cx.observes() {
         return cx.forward(&judged.outgoing, judged.identity.as_deref(), judged.side);
+    }
+    // Known only now: what people were asked about was the message as it came.
+    if let Some(beginning) = &judged.begins {
+        for operation in &mut cx.dossier.operations {
+            operation.thread.get_or_insert_with(|| beginning.thread.clone());
+        }
+    }
+    if !judged.before || policy.evidence.is_none() {
+        return begin::go_on(judged, cx);
     }
     let admission = cx.dossier.admission(policy, cx.gate.now);
     let seq = cx.gate.ledger.as_mut().and_then(|ledger| ledger.append(&admission));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use graphwarden_policies::identity::Identity;
-use graphwarden_policies::operation::{Epoch, Knowledge, Refused, Request, Subject};
+use graphwarden_policies::operation::{Epoch, Knowledge, Lookups, Question, Refused, Request, Subject};
 use graphwarden_policies::reason::Reason;
 
 use super::super::State;
@@ -21,7 +21,7 @@ use super::response::Replacing;
 /// Most questions that one request may need. A batch of runs of as many assistants is not held for longer.
 const MOST_QUESTIONS: u32 = 32;
 /// How much later than its own time-out an answer may come.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// A whole request that has been read and not been judged.
 #[derive(Debug)]
@@ -86,6 +86,31 @@ pub(super) fn look_up(mut trial: Trial, cx: &mut Cx<'_, '_>) -> State {
     judge::rule(trial, cx)
 }
 
+/// A question as a request to LangGraph. The server answers as it would answer the caller: what it keeps from them stays
+/// unknown here.
+pub(super) fn inquiry(
+    lookups: &Lookups,
+    question: Question,
+    identity: &Identity,
+    cx: &mut Cx<'_, '_>,
+) -> Inquiry {
+    let mut headers = vec![
+        (":method".to_owned(), question.method.to_owned()),
+        (":scheme".to_owned(), "http".to_owned()),
+        (":authority".to_owned(), lookups.authority.clone()),
+        (":path".to_owned(), question.path),
+        ("accept".to_owned(), "application/json".to_owned()),
+    ];
+    if !question.body.is_empty() {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    let gate = &mut *cx.gate;
+    let told = gate.policy.authenticator.upstream_headers(identity, gate.tokens, gate.now.seconds());
+    let text = |value: &Vec<u8>| String::from_utf8(value.clone()).ok();
+    headers.extend(told.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))));
+    Inquiry { cluster: lookups.cluster.clone(), headers, body: question.body, timeout: lookups.timeout }
+}
+
 /// LangGraph has been asked.
 #[derive(Debug)]
 pub(in super::super) struct AwaitingLookup {
@@ -102,28 +127,9 @@ impl AwaitingLookup {
         let Some(lookups) = policy.operations.lookups() else {
             return judge::fails(trial, &Refusal::new(Reason::LookupUnavailable), cx);
         };
-        let question = subject.question();
-        let mut headers = vec![
-            (":method".to_owned(), question.method.to_owned()),
-            (":scheme".to_owned(), "http".to_owned()),
-            (":authority".to_owned(), lookups.authority.clone()),
-            (":path".to_owned(), question.path),
-            ("accept".to_owned(), "application/json".to_owned()),
-        ];
-        if !question.body.is_empty() {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        }
-        // The server answers as it would answer the caller: what it keeps from them stays unknown here.
-        let identity = policy.authenticator.upstream_headers(&trial.identity, cx.gate.tokens, now.seconds());
-        let text = |value: &Vec<u8>| String::from_utf8(value.clone()).ok();
-        headers.extend(identity.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))));
         trial.asked = trial.asked.saturating_add(1);
-        cx.effects.push(Effect::LookUp(Inquiry {
-            cluster: lookups.cluster.clone(),
-            headers,
-            body: question.body,
-            timeout: lookups.timeout,
-        }));
+        let inquiry = inquiry(lookups, subject.question(), &trial.identity, cx);
+        cx.effects.push(Effect::LookUp(inquiry));
         cx.pause();
         State::AwaitingLookup(Self {
             trial,

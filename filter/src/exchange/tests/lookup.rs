@@ -12,7 +12,7 @@ const ASSISTANT: &str = "22222222-2222-4222-8222-222222222222";
 const SUPPORT: &str = "a76bea17-1a15-53a6-bfc6-e12c619f641d";
 
 /// Reads, runs of `support` and everything about threads are allowed; threads, assistants and crons are owned.
-fn owned(document: &mut Value) {
+pub(super) fn owned(document: &mut Value) {
     asking(document);
     document["access"] = json!({
         "ownership": { "key": "owner", "value": "identity.subject", "except": ["role:admin"] },
@@ -308,4 +308,100 @@ fn a_rules_obligations_hold_for_its_exchanges_alone() {
     rig.respond(200, &[("content-type", "application/json")], false);
     let effects = rig.chunk(br#"{"salary":"9000"}"#, true);
     assert!(String::from_utf8_lossy(Rig::piece(&effects, br#"{"salary":"9000"}"#)).contains("9000"));
+}
+
+/// An exchange's own id, which nobody else has.
+pub(super) const FRESH: &str = "33333333-3333-4333-8333-333333333333";
+
+/// A message to the agent of `support`; its assistant has to be looked up first.
+pub(super) fn begin(rig: &mut Rig, context: Option<&str>) -> Vec<Effect> {
+    let mut message =
+        json!({ "messageId": "m", "role": "user", "parts": [{ "kind": "text", "text": "hi" }] });
+    if let Some(context) = context {
+        message["contextId"] = json!(context);
+    }
+    let body =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "message/send", "params": { "message": message } });
+    post(rig, &format!("/a2a/{SUPPORT}"), &body.to_string());
+    rig.called(Some(200), &assistant(SUPPORT, "support", None))
+}
+
+fn made(id: &str, owner: &str) -> String {
+    json!({ "thread_id": id, "metadata": { "owner": owner } }).to_string()
+}
+
+#[test]
+fn a_conversation_begins_on_a_thread_that_is_made_with_the_callers_mark() {
+    let mut rig = Rig::with(owned);
+    rig.exchange = Exchange::new(FRESH.to_owned());
+    let asked = inquiries(&begin(&mut rig, None));
+    assert_eq!((rig.state(), rig.was_forwarded()), ("AwaitingThread", false));
+    assert_eq!(header(&asked[0], ":path"), Some("/threads"));
+    assert_eq!(header(&asked[0], "x-api-key"), Some("0123456789abcdef0123456789abcdef"));
+    let sent: Value = serde_json::from_slice(&asked[0].body).unwrap();
+    assert_eq!(
+        sent,
+        json!({ "thread_id": FRESH, "if_exists": "do_nothing", "metadata": { "owner": "alice" } })
+    );
+    rig.called(Some(200), &made(FRESH, "alice"));
+    assert_eq!(rig.state(), "Forwarded");
+    let body: Value = serde_json::from_str(&forwarded_body(&rig).unwrap()).unwrap();
+    assert_eq!(body["params"]["message"]["contextId"], FRESH);
+    rig.respond(200, &[], true);
+    let outcome = rig.outcome(Departure::Client);
+    assert_eq!(outcome["operations"][0]["thread"], FRESH);
+    assert!(!outcome["request"]["body"].as_str().unwrap().contains("contextId"), "as it came");
+}
+
+#[test]
+fn a_conversation_begins_nowhere_where_its_thread_cannot_be_made() {
+    for (status, body, reply) in [
+        (Some(200), made(THREAD, "bob"), (404, "not_found")),
+        (Some(200), made(FRESH, "alice"), (503, "lookup_unavailable")),
+        (Some(409), "{}".to_owned(), (503, "lookup_unavailable")),
+        (Some(500), "{}".to_owned(), (503, "lookup_unavailable")),
+        (None, String::new(), (503, "lookup_unavailable")),
+    ] {
+        let mut rig = Rig::with(owned);
+        begin(&mut rig, Some(THREAD));
+        rig.called(Some(200), "[]");
+        assert_eq!(rig.state(), "AwaitingThread");
+        rig.called(status, &body);
+        assert_eq!(rig.reply(), Some((reply.0, reply.1.to_owned())), "{status:?} {body}");
+        assert!(!rig.was_forwarded());
+        assert_eq!(rig.outcome(Departure::Client)["decision"]["reason"], reply.1);
+    }
+    let mut rig = Rig::with(owned);
+    rig.exchange = Exchange::new(FRESH.to_owned());
+    begin(&mut rig, None);
+    rig.wait_out();
+    assert_eq!(rig.reply(), Some((503, "lookup_unavailable".to_owned())));
+}
+
+#[test]
+fn a_conversation_begins_after_its_record_is_durable() {
+    let mut rig = Rig::with(|document| {
+        owned(document);
+        document["evidence"]["before"] = json!(["execute"]);
+    });
+    rig.exchange = Exchange::new(FRESH.to_owned());
+    begin(&mut rig, None);
+    assert_eq!(rig.state(), "AwaitingEvidence");
+    let lines = rig.deliver();
+    let admission = lines.iter().find(|line| line["kind"] == "admission").unwrap();
+    assert_eq!(admission["operations"][0]["thread"], FRESH);
+    assert_eq!(rig.state(), "AwaitingThread");
+    rig.called(Some(200), &made(FRESH, "alice"));
+    assert_eq!(rig.state(), "Forwarded");
+}
+
+#[test]
+fn an_observing_gate_begins_nothing() {
+    let mut rig = Rig::with(|document| {
+        owned(document);
+        document["mode"] = json!("observe");
+    });
+    rig.exchange = Exchange::new(FRESH.to_owned());
+    assert!(inquiries(&begin(&mut rig, None)).is_empty());
+    assert!(rig.was_forwarded() && forwarded_body(&rig).is_none());
 }

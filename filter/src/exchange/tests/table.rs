@@ -1,9 +1,10 @@
 //! Every state meets every event, expected or not.
 
 use super::super::*;
+use super::lookup::{FRESH, begin, owned};
 use super::rig::{ASKS, REMOTE, Rig, THREAD, asking, bare};
 
-const STATES: [&str; 15] = [
+const STATES: [&str; 16] = [
     "Opening",
     "AwaitingKeys",
     "AwaitingIntrospection",
@@ -11,6 +12,7 @@ const STATES: [&str; 15] = [
     "AwaitingLookup",
     "AwaitingApproval",
     "AwaitingEvidence",
+    "AwaitingThread",
     "Forwarded",
     "Masking",
     "Passing",
@@ -22,7 +24,7 @@ const STATES: [&str; 15] = [
 ];
 
 /// Before these, nothing has been forwarded.
-const HOLDING: [&str; 7] = [
+const HOLDING: [&str; 8] = [
     "Opening",
     "AwaitingKeys",
     "AwaitingIntrospection",
@@ -30,6 +32,7 @@ const HOLDING: [&str; 7] = [
     "AwaitingLookup",
     "AwaitingApproval",
     "AwaitingEvidence",
+    "AwaitingThread",
 ];
 
 const EVENTS: [&str; 11] = [
@@ -76,6 +79,11 @@ fn in_state(state: &str) -> Rig {
         }
         "AwaitingEvidence" => {
             rig.run("support");
+        }
+        "AwaitingThread" => {
+            rig = Rig::with(owned);
+            rig.exchange = Exchange::new(FRESH.to_owned());
+            begin(&mut rig, None);
         }
         "Forwarded" => {
             rig.get(&path);
@@ -158,6 +166,7 @@ fn expected(state: &str) -> [&'static str; 11] {
         "AwaitingLookup" => [R, R, R, "=", R, R, P, R, R, "=", X],
         "AwaitingApproval" => [R, R, R, "=", "=", R, P, R, R, "=", X],
         "AwaitingEvidence" => [R, R, R, "=", R, "Forwarded", P, R, R, "=", X],
+        "AwaitingThread" => [R, R, R, "=", R, R, P, R, R, "=", X],
         "Forwarded" => [C, C, C, "=", C, C, "Masking", C, C, "=", X],
         "Masking" => [C, "=", "=", "=", C, C, C, "=", "Finished", "=", X],
         "Passing" => [C, "=", "=", "=", C, C, C, "=", "Finished", "=", X],
