@@ -93,7 +93,7 @@ fn check_warns_about_a_rule_that_another_decides_for() {
     let checked = graphwarden(&["check", path.to_str().unwrap()], "");
     assert!(checked.status.success(), "a warning is no error");
     let warning =
-        "warning: rule `everything` has no condition and decides about some of what rule `people look`";
+        "warning: rule `everything` decides, whatever the request, about some of what rule `people look`";
     assert!(text(&checked.stderr).contains(warning), "{}", text(&checked.stderr));
     assert_eq!(graphwarden(&["check", "--strict", path.to_str().unwrap()], "").status.code(), Some(1));
 }
@@ -298,4 +298,31 @@ fn a_missing_answer_of_langgraph_is_an_error_that_says_what_to_write() {
     let wrong = "known: { threads: { x: { owner: uma, graph: a } } }";
     let tested = table_of_owners("  - { name: x, who: uma, what: GET /ok, expect: allow }\n", wrong);
     assert!(text(&tested.stderr).contains("graph"), "{}", text(&tested.stderr));
+}
+
+#[test]
+fn check_warns_with_line_and_column_inside_envoys_and_istios_yaml() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["envoy/envoy.yaml", "envoy/istio/wasmplugin.yaml"] {
+        let path = folder.path().join("config.yaml");
+        let sound = std::fs::read_to_string(root().join(file)).unwrap();
+        let first = sound.lines().find(|line| line.trim_start().starts_with("- name: people look")).unwrap();
+        let indent = first.len() - first.trim_start().len();
+        let closed = format!(
+            "{0}- name: closed\n{0}  operations: [threads.read]\n{0}  then: deny\n{first}",
+            " ".repeat(indent)
+        );
+        std::fs::write(&path, sound.replacen(first, &closed, 1)).unwrap();
+        let checked = graphwarden(&["check", path.to_str().unwrap()], "");
+        assert!(checked.status.success(), "{file}: {}", text(&checked.stderr));
+        let written = std::fs::read_to_string(&path).unwrap();
+        let line = 1 + written.lines().position(|line| line == first).unwrap();
+        let name = first.split_once("name: ").unwrap().1;
+        let expected = format!(
+            "{}:{line}:{}: warning: rule `closed` decides, whatever the request, about some of what rule `{name}` is about\n",
+            path.display(),
+            indent + "- name: ".len() + 1
+        );
+        assert_eq!(text(&checked.stderr), expected, "{file}");
+    }
 }

@@ -6,6 +6,8 @@
 // Its introspection and revocation endpoints (RFC 7662, RFC 7009) know opaque tokens alone. So each JWT names in `ref` an
 // opaque token that was issued with it, and a JWT that comes to one of these endpoints is looked up as that token.
 //
+// /test/plain/introspection is the provider's own endpoint, which knows no JWT.
+//
 // POST /test/rotate makes a new signing key; the one before it stays published, the one before that goes.
 // POST /test/down/SECONDS refuses connections for so long.
 import { generateKeyPairSync, randomUUID } from "node:crypto";
@@ -91,6 +93,9 @@ const server = createServer((request, response) => {
     });
   } else if (request.method === "POST" && /^\/token\/(introspection|revocation)$/.test(request.url)) {
     lookUp(request).then(() => handle(request, response));
+  } else if (request.method === "POST" && request.url === "/test/plain/introspection") {
+    request.url = "/token/introspection";
+    handle(request, response);
   } else {
     handle(request, response);
   }

@@ -42,12 +42,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 }
                 Ok(policy) => {
                     let shadows = policy.rules.shadows();
-                    for (earlier, later) in &shadows {
-                        let (line, column) = found.place_of("access.rules");
+                    for shadow in &shadows {
+                        let (line, column) = found.place_of(&format!("access.rules[{}].name", shadow.place));
                         eprintln!(
-                            "{}:{line}:{column}: warning: rule `{earlier}` has no condition and decides about some of \
-                             what rule `{later}` is about",
-                            path.display()
+                            "{}:{line}:{column}: warning: rule `{}` decides, whatever the request, about some of what \
+                             rule `{}` is about",
+                            path.display(),
+                            shadow.earlier,
+                            shadow.later
                         );
                     }
                     sound &= !args.strict || shadows.is_empty();

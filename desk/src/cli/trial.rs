@@ -1,6 +1,6 @@
 //! Trying a request out against a policy, as the gate would judge it: shared by `explain` and `test`.
 
-use graphwarden_policies::access::{Decision, Effect, Obligations, Ownership};
+use graphwarden_policies::access::{Decision, Denial, Effect, Obligations, Ownership, Sight};
 use graphwarden_policies::operation::{self, Facts, Knowledge, Operation, Request, Subject};
 use graphwarden_policies::policy::{Mode, Policy};
 use graphwarden_policies::reason::Reason;
@@ -255,6 +255,11 @@ impl Verdict {
             Effect::Approval(demand) => json!({
                 "approvers": demand.approvers,
                 "quorum": demand.quorum,
+                "all_of": demand.all_of.iter().map(|seats| json!({"approver": seats.approver, "count": seats.count})).collect::<Vec<_>>(),
+                "denial": match demand.denial { Denial::One => "one", Denial::Majority => "majority" },
+                "preview": match demand.preview { Sight::Partial => "partial", Sight::Full => "full" },
+                "grant_seconds": demand.grant.map(|grant| grant.as_secs()),
+                "break_glass": demand.break_glass,
                 "hold_seconds": demand.hold.as_secs(),
                 "valid_seconds": demand.valid.as_secs(),
                 "expires_seconds": demand.expires.as_secs(),

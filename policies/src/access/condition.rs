@@ -9,8 +9,10 @@ use cel::parser::PrattParser;
 use cel::{Context, Env, IdedExpr, Value};
 
 use super::check::{Comes, Fault, check};
+use super::foresight::foresee;
 use super::patterns::{self, Pattern};
 use super::scope::{Fuel, Judged, Scope};
+use super::selection::OperationKind;
 use crate::identity::Identity;
 use crate::policy::{At, Problems};
 
@@ -124,13 +126,9 @@ impl Condition {
         &self.headers
     }
 
-    /// Whether it is `true` or `false` whatever the request.
-    pub(super) fn constant(&self) -> Option<bool> {
-        match self.source.trim() {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
-        }
+    /// Whether it is true or false of every operation of this kind; `None` where that hangs on the request.
+    pub(super) fn foresee(&self, kind: &OperationKind) -> Option<bool> {
+        foresee(&self.expression, kind)
     }
 
     /// `None` where it fails.

@@ -11,6 +11,7 @@ mod check;
 mod condition;
 mod config;
 mod demand;
+mod foresight;
 mod ownership;
 mod patterns;
 mod rules;
@@ -32,7 +33,7 @@ pub use demand::{
     break_glass_reason,
 };
 pub use ownership::{Owned, Ownership, OwnershipConfig};
-pub use rules::Rules;
+pub use rules::{Rules, Shadow};
 
 /// What the rules say about a request, and which of them said it.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use super::condition::Condition;
 use super::config::{Config, RuleConfig, Then};
 use super::demand::{BREAK_GLASS_HEADER, break_glass_reason};
 use super::scope::Judged;
-use super::selection::{Selection, universe};
+use super::selection::{OperationKind, Selection, universe};
 use super::vocabulary::RULE_NAMES;
 use super::{ApprovalDemand, Call, Decision, Effect, Obligations, Ownership};
 use crate::identity::Identity;
@@ -32,11 +32,24 @@ struct Rule {
     selection: Selection,
     when: Option<Condition>,
     effect: Effect,
+    /// The kinds of operations, by their places in the universe, for which it fires whatever the request.
+    always: BTreeSet<usize>,
     /// Its place in the policy.
     place: usize,
     /// Its obligations.
     before: bool,
     masks: bool,
+}
+
+/// A rule that another decides before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shadow<'a> {
+    /// The name of the rule that decides.
+    pub earlier: &'a str,
+    /// The name of the other.
+    pub later: &'a str,
+    /// The other's place among the rules, from 0.
+    pub place: usize,
 }
 
 /// What one operation came to, before several are joined.
@@ -220,17 +233,23 @@ impl Rules {
         Outcome::Deny(None)
     }
 
-    /// Pairs of rules of which the first, which has no condition, decides about some of what the second is about
-    /// and comes to another outcome. Such a pair can be meant, so it is no problem, but worth a warning.
-    pub fn shadows(&self) -> Vec<(&str, &str)> {
+    /// Pairs of rules of which the first decides about some of what the second is about, whatever the request, and comes
+    /// to another outcome. Such a pair can be meant, so it is no problem, but worth a warning.
+    pub fn shadows(&self) -> Vec<Shadow<'_>> {
         let universe = universe();
         let mut shadows = Vec::new();
         for (index, later) in self.rules.iter().enumerate() {
             let earlier = self.rules.iter().take(index).find(|earlier| {
-                let meets = |kind| earlier.selection.covers_kind(kind) && later.selection.covers_kind(kind);
-                earlier.always() && earlier.differs(later) && universe.iter().any(meets)
+                let meets = |&index: &usize| {
+                    universe.get(index).is_some_and(|kind| later.selection.covers_kind(kind))
+                };
+                earlier.differs(later) && earlier.always.iter().any(meets)
             });
-            shadows.extend(earlier.map(|earlier| (earlier.name.as_str(), later.name.as_str())));
+            shadows.extend(earlier.map(|earlier| Shadow {
+                earlier: &earlier.name,
+                later: &later.name,
+                place: later.place,
+            }));
         }
         shadows
     }
@@ -255,8 +274,19 @@ impl Rule {
             None => Some(None),
             Some(source) => Condition::compile(source, RULE_NAMES, &at_when, problems).map(Some),
         };
-        if when.as_ref().and_then(Option::as_ref).and_then(Condition::constant) == Some(false) {
-            problems.add(&at_when, format!("rule `{}` can never fire: its condition is false", config.name));
+        let foreseen = when.as_ref().zip(selection.as_ref()).map(|(when, selection)| {
+            let about = universe().into_iter().enumerate().filter(|(_, kind)| selection.covers_kind(kind));
+            about
+                .map(|(index, kind)| (index, when.as_ref().map_or(Some(true), |when| when.foresee(&kind))))
+                .collect::<Vec<(usize, Option<bool>)>>()
+        });
+        let foreseen = foreseen.unwrap_or_default();
+        if !foreseen.is_empty() && foreseen.iter().all(|(_, holds)| *holds == Some(false)) {
+            let what = format!(
+                "rule `{}` can never fire: its condition is false of everything that it is about",
+                config.name
+            );
+            problems.add(&at_when, what);
         }
         let effect = match &config.then {
             Then::Allow => Some(Effect::Allow),
@@ -276,11 +306,16 @@ impl Rule {
         if matches!(config.then, Then::Deny(_)) && config.obligations.is_some() {
             problems.add(&at.member("obligations"), "what is denied has no exchange to oblige");
         }
+        let effect = effect?;
+        // A way past approvers is open only to who gives a reason.
+        let breaks_glass = matches!(&effect, Effect::Approval(demand) if demand.break_glass);
+        let fires = foreseen.iter().filter(|(_, holds)| *holds == Some(true) && !breaks_glass);
         Some(Self {
             name: config.name.clone(),
+            always: fires.map(|(index, _)| *index).collect(),
             selection: selection?,
             when: when?,
-            effect: effect?,
+            effect,
             place,
             before: obligations.before,
             masks: obligations.mask.is_some(),
@@ -297,33 +332,38 @@ impl Rule {
         matches!(&self.effect, Effect::Approval(demand) if demand.break_glass)
     }
 
-    /// Whether it fires whenever its operations are asked for.
-    fn always(&self) -> bool {
-        !self.breaks_glass() && self.when.as_ref().is_none_or(|when| when.constant() == Some(true))
+    /// Whether `later` is never asked about what both are about: this one has the same condition, and where that fails
+    /// the later one is no stricter.
+    fn has_the_condition_of(&self, later: &Self) -> bool {
+        let same =
+            self.when.is_some() && self.when == later.when && !self.breaks_glass() && !later.breaks_glass();
+        let no_stricter = match (&self.effect, &later.effect) {
+            (Effect::Deny { .. }, _) | (Effect::Allow, Effect::Allow) => true,
+            (Effect::Approval(_), other) => !matches!(other, Effect::Deny { .. }),
+            (Effect::Allow, _) => false,
+        };
+        same && no_stricter
     }
 }
 
-/// Faults rules whose operations were all decided by earlier rules without a condition.
+/// Faults rules whose operations are all decided by earlier rules, whatever the request.
 fn report_dead(rules: &[(At, Rule)], problems: &mut Problems) {
-    let mut decided: BTreeMap<usize, &str> = BTreeMap::new();
     let universe = universe();
-    for (at, rule) in rules {
-        let mine: Vec<usize> = (0..universe.len())
-            .filter(|&index| universe.get(index).is_some_and(|kind| rule.selection.covers_kind(kind)))
-            .collect();
-        if let Some(first) = mine.first().and_then(|index| decided.get(index))
-            && mine.iter().all(|index| decided.contains_key(index))
-        {
+    for (index, (at, rule)) in rules.iter().enumerate() {
+        let earlier = || rules.iter().take(index).map(|(_, earlier)| earlier);
+        let alike: Vec<&Rule> = earlier().filter(|earlier| earlier.has_the_condition_of(rule)).collect();
+        let before = |(place, kind): (usize, &OperationKind)| {
+            let mut alike = alike.iter().copied().filter(|alike| alike.selection.covers_kind(kind));
+            earlier().find(|earlier| earlier.always.contains(&place)).or_else(|| alike.next())
+        };
+        let mine = universe.iter().enumerate().filter(|(_, kind)| rule.selection.covers_kind(kind));
+        let decided: Option<Vec<&Rule>> = mine.map(before).collect();
+        if let Some(first) = decided.and_then(|decided| decided.first().copied()) {
             problems.add_with_hint(
                 at,
-                format!("rule `{}` can never fire: rule `{first}` decides first", rule.name),
+                format!("rule `{}` can never fire: rule `{}` decides first", rule.name, first.name),
                 "move it up, or give the earlier rule a condition",
             );
-        }
-        if rule.always() {
-            for index in mine {
-                decided.entry(index).or_insert(&rule.name);
-            }
         }
     }
 }

@@ -317,6 +317,56 @@ fn a_rule_that_can_never_fire_is_a_problem() {
         {"name": "b", "operations": ["threads.read"], "then": "deny"},
     ]})));
     assert!(dead(json!({"rules": [{"name": "a", "operations": ["*"], "when": "false", "then": "deny"}]})));
+    let never = |operations: &str, when: &str| {
+        let faults = rules(
+            json!({"rules": [{"name": "odd one", "operations": [operations], "when": when, "then": "deny"}]}),
+        );
+        faults.map(|_| ()).is_err_and(|problems| {
+            problems
+                .iter()
+                .any(|p| p.path == "access.rules[0].when" && p.what.contains("rule `odd one` can never fire"))
+        })
+    };
+    for (operations, when) in [
+        ("threads.read", "operation.class == 'admin'"),
+        ("class:read", "operation.name == 'threads.delete' || false"),
+        ("threads.*", "operation.resource in ['assistants', 'crons']"),
+        ("store.*", "operation.action != operation.action"),
+        ("*", "graph == 'a' && 'x' in identity.roles && graph == 'b'"),
+        ("*", "operation.resume && !operation.resume"),
+        ("*", "identity.subject == 'uma' && !(1 == 1)"),
+        ("*", "graph != 'a' && graph == 'a'"),
+        ("*", "1 == 2"),
+        ("threads.read", "!(operation.class == 'read')"),
+    ] {
+        assert!(never(operations, when), "{operations}: {when}");
+    }
+    for (operations, when) in [
+        ("*", "operation.class == 'admin'"),
+        ("class:read", "operation.name == 'threads.read'"),
+        ("*", "graph == 'a' || graph == 'b'"),
+        ("*", "operation.resume && !operation.update"),
+        ("*", "graph == 'a' && identity.subject == 'b'"),
+        ("*", "input.graph == 1 && input.graph == 'a' || true"),
+    ] {
+        assert!(!never(operations, when), "{operations}: {when}");
+    }
+    let twice = |one: &str, two: &str| {
+        let when = "graph == 'x' && identity.claims.level > 3";
+        rules(json!({"rules": [
+            {"name": "a", "operations": ["threads.*"], "when": when, "then": one},
+            {"name": "b", "operations": ["threads.create_run"], "when": when, "then": two},
+            {"name": "c", "operations": ["*"], "then": "allow"},
+        ]}))
+        .map(|_| ())
+        .is_err()
+    };
+    assert!(twice("deny", "allow") && twice("allow", "allow") && twice("deny", "deny"));
+    assert!(!twice("allow", "deny"), "where the condition fails the second denies");
+    assert!(dead(json!({"rules": [
+        {"name": "reads", "operations": ["*"], "when": "operation.class == 'read' || true", "then": "allow"},
+        {"name": "late", "operations": ["threads.read"], "then": "deny"},
+    ]})));
     assert!(
         rules(json!({"rules": [
             {"name": "a", "operations": ["class:read"], "then": "allow"},

@@ -177,7 +177,7 @@ fn operation<'a>(judged: Judged<'a>, field: &str) -> Option<Part<'a>> {
         "name" => Part::Text(Some(Cow::Owned(operation.name()))),
         "resource" => Part::text(operation.resource),
         "action" => Part::text(operation.action),
-        "class" => Part::text(class(operation.class)),
+        "class" => Part::text(class_word(operation.class)),
         "assistant" => Part::maybe(operation.assistant.as_deref()),
         "thread" => Part::maybe(operation.thread.as_deref()),
         "run" => Part::maybe(operation.run.as_deref()),
@@ -218,7 +218,8 @@ fn request<'a>(judged: Judged<'a>, field: &str) -> Option<Part<'a>> {
     })
 }
 
-fn class(class: Class) -> &'static str {
+/// A class as policies write it.
+pub(super) fn class_word(class: Class) -> &'static str {
     match class {
         Class::System => "system",
         Class::Read => "read",

@@ -1,9 +1,11 @@
 //! `graphwarden-bench identity`: what it costs to know who calls, beside Envoy's own jwt_authn in the same run.
 //!
 //! *Added latency*: one caller asks, is answered and asks again, on each variant in turn, round by round; what is
-//! printed is the median over rounds of the difference between two variants' medians of one round. The gate is
-//! compared with itself where the operation is public, so that nothing but knowing the caller differs: finding and
-//! verifying the token, deciding for that caller, telling LangGraph. jwt_authn is compared with Envoy alone.
+//! printed is the median over rounds of the difference between two variants' medians of one round, and likewise the
+//! processor time that Envoy spends on a request more. The gate is compared with itself where the operation is public.
+//! In the rows of the *check* nothing else differs but finding and verifying the token and ruling on that caller; in
+//! the others LangGraph is told besides who calls, in headers, and gets the gate's own key, which jwt_authn does not
+//! do. jwt_authn is compared with Envoy alone.
 //!
 //! *Flood*: good requests at a fixed rate, in turn alone and beside 10,000 requests a second with garbage for tokens,
 //! each latency counted from when the request was due.
@@ -120,6 +122,8 @@ impl Tokens {
 /// One Envoy for each variant.
 struct Envoys {
     public: Envoy,
+    /// Checks the token, and tells LangGraph nothing.
+    check: Envoy,
     gate: Envoy,
     alone: Envoy,
     jwt_authn: Envoy,
@@ -134,6 +138,8 @@ impl Envoys {
         policy["operations"] = json!({});
         policy["access"] =
             json!({"rules": [{"name": "health", "operations": ["system.health"], "then": "allow"}]});
+        let mut check = policy.clone();
+        check["identity"]["upstream"] = json!({});
         let mut public = policy.clone();
         public["operations"] = json!({"public": ["system.health"]});
         let start = |name: &str, policy: &Value, filter: Filter, before: Vec<Value>| {
@@ -147,6 +153,7 @@ impl Envoys {
         };
         Ok(Self {
             public: start("public", &public, Filter::Graphwarden, Vec::new())?,
+            check: start("check", &check, Filter::Graphwarden, Vec::new())?,
             gate: start("gate", &policy, Filter::Graphwarden, Vec::new())?,
             alone: start("alone", &policy, Filter::Absent, Vec::new())?,
             jwt_authn: start("jwt_authn", &policy, Filter::Absent, vec![jwt_authn(issuer, false)])?,
@@ -160,7 +167,9 @@ impl Envoys {
     }
 
     fn wait_for_keys(&self, tokens: &Tokens) -> Result<()> {
-        for envoy in [&self.public, &self.gate, &self.alone, &self.jwt_authn, &self.jwt_authn_cached] {
+        for envoy in
+            [&self.public, &self.check, &self.gate, &self.alone, &self.jwt_authn, &self.jwt_authn_cached]
+        {
             let mut tries = 0;
             while let Err(error) = load::Connection::open(envoy.port())?.exchange(&tokens.same) {
                 tries += 1;
@@ -194,45 +203,68 @@ fn jwt_authn(issuer: &Issuer, cached: bool) -> Value {
     })
 }
 
+/// What one variant took: for each round the median latency, and the processor time of a request, in microseconds.
+#[derive(Default)]
+struct Took {
+    latency: Vec<f64>,
+    processor: Vec<f64>,
+}
+
 /// Prints what knowing the caller adds; returns the bars that are missed.
 fn added(arguments: Arguments, envoys: &Envoys, tokens: &Tokens) -> Result<Vec<String>> {
-    let mut medians: [Vec<f64>; 6] = Default::default();
+    let mut took: [Took; 8] = Default::default();
     let same = vec![tokens.same.clone(); arguments.requests];
     for (round, fresh) in tokens.fresh.chunks_exact(arguments.requests).enumerate() {
         eprint!("\rround {} of {}", round + 1, arguments.rounds);
-        let spells: [(&Envoy, &[Vec<u8>]); 6] = [
+        let spells: [(&Envoy, &[Vec<u8>]); 8] = [
             (&envoys.public, &same),
+            (&envoys.check, &same),
+            (&envoys.check, fresh),
             (&envoys.gate, &same),
             (&envoys.gate, fresh),
             (&envoys.alone, &same),
             (&envoys.jwt_authn_cached, &same),
             (&envoys.jwt_authn, fresh),
         ];
-        for ((envoy, requests), medians) in spells.into_iter().zip(&mut medians) {
-            medians.push(one_by_one(envoy.port(), requests)? * 1e3);
+        for ((envoy, requests), took) in spells.into_iter().zip(&mut took) {
+            let before = envoy.processor_time();
+            took.latency.push(one_by_one(envoy.port(), requests)? * 1e3);
+            if let (Some(before), Some(after)) = (before, envoy.processor_time()) {
+                let spent = after.saturating_sub(before).as_secs_f64() * 1e6;
+                took.processor.push(spent / requests.len() as f64);
+            }
         }
     }
     eprintln!("\r");
-    let [public, known, new, alone, their_known, their_new] = &medians;
+    let [public, checked, checked_new, known, new, alone, their_known, their_new] = &took;
     println!(
         "what knowing the caller adds, µs at the median ({} rounds of {} requests, one at a time)\n",
         arguments.rounds, arguments.requests
     );
-    println!("{:<34}{:>12}{:>22}", "", "graphwarden", "Envoy's jwt_authn");
-    let row = |what: &str, ours: &[f64], theirs: &[f64]| {
-        let of = |values: &[f64]| format!("{:.1} ({:.0}–{:.0})", median(values), first(values), last(values));
-        println!("{what:<34}{:>16}{:>20}", of(ours), of(theirs));
-    };
+    println!("{:<46}{:>16}{:>20}{:>16}{:>12}", "", "graphwarden", "Envoy's jwt_authn", "processor", "theirs");
     let over = |with: &[f64], without: &[f64]| sorted(with.iter().zip(without).map(|(a, b)| a - b));
-    let (cached, uncached) = (over(known, public), over(new, public));
-    row("a token verified before", &cached, &over(their_known, alone));
-    row("a new RS256 token", &uncached, &over(their_new, alone));
     let mut misses = Vec::new();
-    for (what, values, bar) in
-        [("a cached token", &cached, CACHED), ("a new RS256 token", &uncached, UNCACHED)]
-    {
-        if median(values) > bar {
-            misses.push(format!("{what} adds {:.1} µs, more than {bar}", median(values)));
+    for (what, ours, theirs, bar) in [
+        ("a token verified before: the check", checked, their_known, CACHED),
+        ("a new RS256 token: the check", checked_new, their_new, UNCACHED),
+        ("a token verified before, and LangGraph told", known, their_known, CACHED),
+        ("a new RS256 token, and LangGraph told", new, their_new, UNCACHED),
+    ] {
+        let latency = over(&ours.latency, &public.latency);
+        let of = |values: &[f64]| format!("{:.1} ({:.0}–{:.0})", median(values), first(values), last(values));
+        let processor = |with: &Took, without: &Took| {
+            let spent = over(&with.processor, &without.processor);
+            if spent.is_empty() { "unknown".to_owned() } else { format!("{:.1}", median(&spent)) }
+        };
+        println!(
+            "{what:<46}{:>16}{:>20}{:>16}{:>12}",
+            of(&latency),
+            of(&over(&theirs.latency, &alone.latency)),
+            processor(ours, public),
+            processor(theirs, alone)
+        );
+        if median(&latency) > bar {
+            misses.push(format!("{what} adds {:.1} µs, more than {bar}", median(&latency)));
         }
     }
     Ok(misses)

@@ -286,3 +286,35 @@ fn a_token_that_the_provider_ended_is_refused_and_so_is_every_token_that_it_cann
         .await
     });
 }
+
+#[test]
+fn where_the_provider_introspects_no_jwt_nobody_passes() {
+    run("provider-refuses-jwts", async |site: &Site| {
+        let provider = OidcProvider::start(site).await?;
+        let upstream = Upstream::start(|_| Reply::json(200, &json!({"thread_id": THREAD}))).await?;
+        let mut policy = policy(&provider).await?;
+        policy["identity"]["issuers"][0]["introspection"] = json!({
+            "cluster": "idp", "path": "/test/plain/introspection", "client_id": "nightly",
+            "client_secret": {"env": "INTROSPECTION_SECRET"}, "cache": "1s", "timeout": "1s",
+        });
+        let nobody = free_port()?;
+        let mut setup = EnvoySetup::new(policy, upstream.port(), nobody.number(), provider.port());
+        setup.environment = vec![("INTROSPECTION_SECRET".to_owned(), MACHINE_SECRET.to_owned())];
+        let envoy = Envoy::start(site, &setup).await?;
+        for token in [provider.client_credentials().await?, provider.sign_in("zoe").await?] {
+            // At once, from the cache, and when the provider is asked again.
+            for _ in 0..3 {
+                let refused = read_thread(&token).send(envoy.port()).await?;
+                let reason = refused.json()?["reason"].as_str().unwrap_or_default().to_owned();
+                let closed = matches!(
+                    (refused.status, reason.as_str()),
+                    (401, "token_revoked") | (503, "introspection_unavailable")
+                );
+                ensure!(closed, "{} {}", refused.status, refused.text());
+                tokio::time::sleep(Duration::from_millis(600)).await;
+            }
+        }
+        ensure!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+        Ok(())
+    });
+}

@@ -150,10 +150,25 @@ impl Part {
     /// does not tell by `/proc`.
     #[must_use]
     pub fn processor_time(&self) -> Option<Duration> {
+        if let Some(time) = self.scheduled() {
+            return Some(time);
+        }
         // proc_pid_stat(5): utime and stime are fields 14 and 15, in ticks.
         let ticks: u64 =
             self.group_stats()?.iter().filter_map(|stat| Some(stat.get(11)? + stat.get(12)?)).sum();
         Some(Duration::from_secs_f64(f64::from(u32::try_from(ticks).ok()?) / TICKS_A_SECOND))
+    }
+
+    /// The same to the nanosecond, for parts that are one process whose threads stay; `None` where the kernel keeps no
+    /// such statistics.
+    fn scheduled(&self) -> Option<Duration> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let mut nanoseconds = 0;
+        for thread in threads.flatten() {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            nanoseconds += text.split_whitespace().next()?.parse::<u64>().ok()?;
+        }
+        (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
     }
 
     /// Resident memory of the part and its children in MiB; `None` where `/proc` does not tell.

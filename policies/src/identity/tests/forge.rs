@@ -1,6 +1,6 @@
 //! Makes tokens, good and bad, with keys made once for each run, and the policy that judges them.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -14,12 +14,20 @@ use serde_json::{Value, json};
 
 use super::aws_lc::AwsLc;
 use crate::identity::{
-    Authenticator, Config, Identity, IssuerId, KeyRing, NativeVerifier, NoNative, Refused, TokenCache,
+    Authenticator, Config, Identity, KeyRing, NativeVerifier, NoNative, Refused, TokenCache,
 };
 use crate::policy::{At, Problems};
 
-/// The second at which every token is judged: 2026-11-22T12:00:00Z.
+/// The second at which every token is judged here: 2026-11-22T12:00:00Z.
 pub(super) const NOW: u64 = 1_795_348_800;
+
+/// Another second, for a gate with a clock of its own; to be set before anything is forged.
+pub(super) static MOMENT: OnceLock<u64> = OnceLock::new();
+
+/// The second that tokens are forged for.
+pub(super) fn now() -> u64 {
+    *MOMENT.get_or_init(|| NOW)
+}
 
 /// The issuer whose tokens are forged.
 pub(super) const ISSUER: &str = "https://idp.example.com";
@@ -167,9 +175,10 @@ impl Gate {
     pub(super) fn new(policy: Value) -> Self {
         let authenticator = compile(policy).unwrap_or_else(|problems| panic!("{problems}"));
         let mut keys = authenticator.key_ring();
-        let first = IssuerId(0);
-        if !keys.is_loaded(first) {
-            keys.install(first, key_set().to_string().as_bytes()).expect("the forge's key set is sound");
+        let fetched = authenticator.remote_keys().into_iter().find(|remote| remote.issuer.index() == 0);
+        if let Some(first) = fetched {
+            keys.install(first.issuer, key_set().to_string().as_bytes())
+                .expect("the forge's key set is sound");
         }
         Self { authenticator, keys }
     }
@@ -181,8 +190,8 @@ impl Gate {
     ) -> Result<Arc<Identity>, Refused> {
         let mut cache = TokenCache::new(8);
         let headers = bearer(token);
-        let first = self.authenticator.authenticate(&headers, &self.keys, &mut cache, native, NOW);
-        let again = self.authenticator.authenticate(&headers, &self.keys, &mut cache, native, NOW);
+        let first = self.authenticator.authenticate(&headers, &self.keys, &mut cache, native, now());
+        let again = self.authenticator.authenticate(&headers, &self.keys, &mut cache, native, now());
         assert_eq!(first, again, "the cache must not change the answer");
         first
     }
@@ -203,7 +212,7 @@ pub(super) fn bearer(token: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// Claims that pass.
 pub(super) fn claims() -> Value {
     json!({
-        "iss": ISSUER, "sub": "7f3c", "aud": "langgraph", "exp": NOW + 300, "iat": NOW - 10, "jti": "t-1",
+        "iss": ISSUER, "sub": "7f3c", "aud": "langgraph", "exp": now() + 300, "iat": now() - 10, "jti": "t-1",
         "name": "Zoë O'Brien", "email": "zoe.obrien@example.com",
     })
 }
@@ -301,5 +310,5 @@ pub(super) fn strict(header: &Value, claims: &Value) -> Vec<u8> {
 }
 
 pub(super) fn strict_claims() -> Value {
-    json!({"iss": STRICT, "sub": "svc", "aud": "langgraph", "exp": NOW + 300, "azp": "console"})
+    json!({"iss": STRICT, "sub": "svc", "aud": "langgraph", "exp": now() + 300, "azp": "console"})
 }

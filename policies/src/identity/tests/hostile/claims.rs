@@ -6,7 +6,7 @@ use Reason::{
 use serde_json::{Value, json};
 
 use super::super::forge::{
-    ISSUER, NOW, claiming, claims_with, claims_without, header, raw, strict, strict_claims,
+    ISSUER, claiming, claims_with, claims_without, header, now, raw, strict, strict_claims,
 };
 use super::{Case, case};
 use crate::reason::Reason;
@@ -46,7 +46,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn shapes() -> Vec<Case> {
     let twice = |member: &str| {
-        text(format!(r#"{{"iss":"{ISSUER}","sub":"7f3c","aud":"langgraph","exp":{},{member}}}"#, NOW + 300))
+        text(format!(r#"{{"iss":"{ISSUER}","sub":"7f3c","aud":"langgraph","exp":{},{member}}}"#, now() + 300))
     };
     vec![
         case("claims that are no JSON", text("It’s a dangerous business, Frodo"), TokenMalformed),
@@ -126,9 +126,9 @@ fn dates() -> Vec<Case> {
         case("exp an array", exp("[1895348800]"), TokenClaims),
         case("exp negative", exp("-1"), TokenClaims),
         case("exp zero", exp("0"), TokenExpired),
-        case("exp a second ago and out of leeway", exp(&(NOW - 30).to_string()), TokenExpired),
+        case("exp a second ago and out of leeway", exp(&(now() - 30).to_string()), TokenExpired),
         case("exp long ago", exp("1300819380"), TokenExpired),
-        case("exp in milliseconds", exp(&(NOW * 1000 + 300_000).to_string()), TokenClaims),
+        case("exp in milliseconds", exp(&(now() * 1000 + 300_000).to_string()), TokenClaims),
         case("exp beyond the year 9999", exp("253402300800"), TokenClaims),
         case("exp larger than 64 bits", exp("99999999999999999999999"), TokenClaims),
         case("exp a float beyond the year 9999", exp("1e20"), TokenClaims),
@@ -139,15 +139,15 @@ fn dates() -> Vec<Case> {
         case("exp with a leading zero", exp("01895348800"), TokenMalformed),
         case("exp with a plus", exp("+1895348800"), TokenMalformed),
         case("exp an expired float", exp("1300819380.5"), TokenExpired),
-        case("nbf in the future", with("nbf", NOW + 31), TokenNotYetValid),
+        case("nbf in the future", with("nbf", now() + 31), TokenNotYetValid),
         case("nbf a string", with("nbf", "0"), TokenClaims),
         case("nbf null", with("nbf", Value::Null), TokenClaims),
         case("nbf negative", with("nbf", -5), TokenClaims),
         case("nbf far in the future", with("nbf", 253_402_300_799_u64), TokenNotYetValid),
-        case("iat in the future", with("iat", NOW + 31), TokenNotYetValid),
+        case("iat in the future", with("iat", now() + 31), TokenNotYetValid),
         case("iat a string", with("iat", "now"), TokenClaims),
         case("iat an object", with("iat", json!({})), TokenClaims),
-        case("iat in milliseconds", with("iat", NOW * 1000), TokenClaims),
+        case("iat in milliseconds", with("iat", now() * 1000), TokenClaims),
     ]
 }
 
