@@ -159,14 +159,14 @@ impl Part {
         Some(Duration::from_secs_f64(f64::from(u32::try_from(ticks).ok()?) / TICKS_A_SECOND))
     }
 
-    /// The same to the nanosecond, for parts that are one process whose threads stay; `None` where the kernel keeps no
-    /// such statistics.
+    /// The same to the nanosecond, for parts whose threads stay; `None` where the kernel keeps no such statistics.
     fn scheduled(&self) -> Option<Duration> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
         let mut nanoseconds = 0;
-        for thread in threads.flatten() {
-            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            nanoseconds += text.split_whitespace().next()?.parse::<u64>().ok()?;
+        for process in self.group()? {
+            for thread in fs::read_dir(process.join("task")).ok()?.flatten() {
+                let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+                nanoseconds += text.split_whitespace().next()?.parse::<u64>().ok()?;
+            }
         }
         (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
     }
@@ -180,15 +180,15 @@ impl Part {
 
     /// The numbers of `/proc/PID/stat` from field 3 on, for each process of the group.
     fn group_stats(&self) -> Option<Vec<Vec<u64>>> {
+        Some(self.group()?.iter().filter_map(|process| numbers(process)).collect())
+    }
+
+    /// `/proc/PID` of each process of the group.
+    fn group(&self) -> Option<Vec<PathBuf>> {
         let group = u64::from(self.child.id());
-        let stats = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
-            let text = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // The name in field 2 may hold anything, so counting starts behind its last parenthesis.
-            let (_, rest) = text.rsplit_once(')')?;
-            let numbers: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-            (numbers.get(2) == Some(&group)).then_some(numbers)
-        });
-        Some(stats.collect())
+        let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
+        let is_ours = |process: &PathBuf| numbers(process).is_some_and(|stat| stat.get(2) == Some(&group));
+        Some(processes.filter(is_ours).collect())
     }
 
     fn signal(&self, signal: Signal) {
@@ -202,6 +202,14 @@ impl Drop for Part {
     fn drop(&mut self) {
         self.stop(Duration::from_secs(2));
     }
+}
+
+/// The numbers of a process's `stat` from field 3 on.
+fn numbers(process: &Path) -> Option<Vec<u64>> {
+    let text = fs::read_to_string(process.join("stat")).ok()?;
+    // The name in field 2 may hold anything, so counting starts behind its last parenthesis.
+    let (_, rest) = text.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
 }
 
 /// Polls until the condition holds, for effects that come a moment later.
