@@ -405,3 +405,42 @@ fn an_observing_gate_begins_nothing() {
     assert!(inquiries(&begin(&mut rig, None)).is_empty());
     assert!(rig.was_forwarded() && forwarded_body(&rig).is_none());
 }
+
+#[test]
+fn a_conversation_begins_once_people_have_agreed_to_the_message_as_it_came() {
+    let asking_people = |document: &mut Value| {
+        owned(document);
+        document["access"]["rules"] = json!([{
+            "name": "asks", "operations": ["*"], "then": { "approval": { "approvers": ["role:manager"] } },
+        }]);
+    };
+    let begun = |id: &str| {
+        let mut rig = Rig::with(asking_people);
+        rig.exchange = Exchange::new(id.to_owned());
+        let effects = begin(&mut rig, None);
+        assert_eq!((rig.state(), inquiries(&effects).len()), ("AwaitingApproval", 0), "nothing is made yet");
+        let question = effects.iter().find_map(|effect| match effect {
+            Effect::AskApproval { question, .. } => Some(serde_json::from_slice::<Value>(question).unwrap()),
+            _ => None,
+        });
+        (rig, question.expect("people are asked"))
+    };
+    let (mut rig, question) = begun(FRESH);
+    assert!(question["operations"][0]["thread"].is_null(), "{question}");
+    // The same message sent again is the same request, for which the same approval counts.
+    assert_eq!(begun("44444444-4444-4444-8444-444444444444").1["digest"], question["digest"]);
+    let effects = rig.decide("approved");
+    assert_eq!((rig.state(), inquiries(&effects).len()), ("AwaitingThread", 1));
+    rig.called(Some(200), &made(FRESH, "alice"));
+    assert_eq!(rig.state(), "Forwarded");
+    let body: Value = serde_json::from_str(&forwarded_body(&rig).unwrap()).unwrap();
+    assert_eq!(body["params"]["message"]["contextId"], FRESH);
+    rig.respond(200, &[], true);
+    let outcome = rig.outcome(Departure::Client);
+    assert_eq!(outcome["operations"][0]["thread"], FRESH);
+    assert_eq!(outcome["request"]["digest"], question["digest"], "what was agreed to is what is on record");
+    // A denial leaves nothing behind.
+    let (mut rig, _) = begun(FRESH);
+    assert!(inquiries(&rig.decide("denied")).is_empty());
+    assert_eq!(rig.reply(), Some((403, "approval_denied".to_owned())));
+}
