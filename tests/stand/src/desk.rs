@@ -30,6 +30,20 @@ impl Desk {
 
     /// Starts the desk on this port.
     pub async fn start_on(port: Port, site: &Site, issuer: &str) -> Result<Self> {
+        Self::start_so(port, site, issuer, |_| {}).await
+    }
+
+    /// Starts the desk with what the test adds to its arguments and environment.
+    pub async fn start_told(site: &Site, issuer: &str, tell: impl FnOnce(&mut Command)) -> Result<Self> {
+        Self::start_so(free_port()?, site, issuer, tell).await
+    }
+
+    async fn start_so(
+        port: Port,
+        site: &Site,
+        issuer: &str,
+        tell: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let number = port.number();
         let mut command = Command::new(site.tools().program()?);
         command
@@ -40,6 +54,7 @@ impl Desk {
             .arg(site.folder().join("desk.db"))
             .env("GRAPHWARDEN_TOKEN", GATEWAY_TOKEN)
             .current_dir(site.folder());
+        tell(&mut command);
         let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         let mut desk = Self { port, part: None, command, folder: site.folder().to_path_buf(), client };
         desk.resume().await?;
