@@ -210,7 +210,7 @@ async fn readyz(State(desk): State<Desk>) -> Result<&'static str, Error> {
     if *desk.stopping.borrow() {
         return Err(Error::Stopping);
     }
-    desk.store.is_ready().await?;
+    desk.store.is_ready(desk.clock.now()).await?;
     Ok("ready\n")
 }
 

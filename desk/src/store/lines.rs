@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -11,7 +12,7 @@ use super::sql::{On, Row, Sql, Tx, sql};
 use crate::error::Error;
 use crate::evidence::NewLine;
 
-/// How many rows one statement inserts; the rest go one by one.
+/// How many rows one statement inserts at most.
 const ROWS: usize = 32;
 
 macro_rules! insert_head {
@@ -25,9 +26,10 @@ macro_rules! insert_row {
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
-const INSERT_ONE: &str = concat!(insert_head!(), insert_row!());
-static INSERT_MANY: LazyLock<String> =
-    LazyLock::new(|| format!("{}{}", insert_head!(), vec![insert_row!(); ROWS].join(", ")));
+/// The statements for 1 to [`ROWS`] rows; the database's own cache keeps what it made of those in use.
+static INSERTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    (1..=ROWS).map(|rows| format!("{}{}", insert_head!(), vec![insert_row!(); rows].join(", "))).collect()
+});
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -110,6 +112,7 @@ impl Store {
             // What the cache says may not have become true.
             heads.0.clear();
         }
+        self.failing.store(result.is_err(), Ordering::Relaxed);
         result
     }
 
@@ -127,14 +130,27 @@ impl Store {
         let mut refused = Vec::new();
         let mut tx = self.begin().await?;
         for batch in batches {
-            let mut savepoint = tx.savepoint().await?;
-            match append_batch(&mut savepoint, batch, heads, now).await {
-                Ok(appended) => {
-                    savepoint.commit().await?;
-                    results.push(Ok(appended));
+            // Somebody waits for a batch that comes alone, and the whole transaction is its savepoint.
+            let appended = if batches.len() == 1 {
+                let appended = append_batch(&mut tx, batch, heads, now).await;
+                if matches!(appended, Err(Fault::Contradiction(..))) {
+                    tx.rollback().await?;
+                    tx = self.begin().await?;
                 }
+                appended
+            } else {
+                let mut savepoint = tx.savepoint().await?;
+                let appended = append_batch(&mut savepoint, batch, heads, now).await;
+                match &appended {
+                    Ok(_) => savepoint.commit().await?,
+                    Err(Fault::Contradiction(..)) => savepoint.rollback().await?,
+                    Err(Fault::Error(_)) => {}
+                }
+                appended
+            };
+            match appended {
+                Ok(appended) => results.push(Ok(appended)),
                 Err(Fault::Contradiction(index, what)) => {
-                    savepoint.rollback().await?;
                     for line in batch {
                         heads.0.remove(&line.chain);
                     }
@@ -366,18 +382,14 @@ async fn insert_refs(connection: &mut impl On, lines: &[&NewLine], now: i64) -> 
     }
     let mut position: i64 =
         sql("SELECT coalesce(max(position), -1) + 1 FROM lines").scalar(connection).await?;
-    let (chunks, rest) = lines.as_chunks::<ROWS>();
-    for chunk in chunks {
-        let mut query = sql(INSERT_MANY.as_str());
+    for chunk in lines.chunks(ROWS) {
+        let Some(statement) = INSERTS.get(chunk.len() - 1) else { continue };
+        let mut query = sql(statement.as_str());
         for line in chunk {
             query = bind(query, line, position, now);
             position += 1;
         }
         query.execute(connection).await?;
-    }
-    for line in rest {
-        bind(sql(INSERT_ONE), line, position, now).execute(connection).await?;
-        position += 1;
     }
     Ok(())
 }

@@ -7,15 +7,18 @@
 //! hold again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::Error;
 use crate::people::Kin;
 
 mod approvals;
+mod copies;
 mod database;
 mod findings;
 mod journal;
@@ -52,6 +55,10 @@ pub struct Store {
     write: Pool,
     read: Pool,
     kin: Arc<Kin>,
+    /// The last batch of evidence could not be kept: the disk is full, most likely.
+    failing: Arc<AtomicBool>,
+    /// How a file is opened once more, to empty its write-ahead log.
+    file: Option<SqliteConnectOptions>,
 }
 
 impl Store {
@@ -74,8 +81,18 @@ impl Store {
                 let write = SqlitePoolOptions::new()
                     .max_connections(1)
                     .acquire_timeout(Duration::from_secs(30))
+                    // A file needs no ping: it would cost every commit a round to the connection's thread.
+                    .test_before_acquire(false)
+                    // SQLite ends a transaction by itself when the disk is full, and then refuses the rollback. Such a
+                    // connection would be counted as inside of it for ever, and begin no other.
+                    .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
                     .connect_with(
-                        options.clone().pragma("wal_autocheckpoint", "4000").pragma("cache_size", "-16000"),
+                        options
+                            .clone()
+                            .pragma("wal_autocheckpoint", "4000")
+                            .pragma("cache_size", "-16000")
+                            // What retention takes is overwritten, not only let go of.
+                            .pragma("secure_delete", "on"),
                     )
                     .await
                     .map_err(cannot)?;
@@ -83,10 +100,17 @@ impl Store {
                 let read = SqlitePoolOptions::new()
                     .max_connections(4)
                     .acquire_timeout(Duration::from_secs(30))
-                    .connect_with(options.read_only(true).create_if_missing(false))
+                    .connect_with(options.clone().read_only(true).create_if_missing(false))
                     .await
                     .map_err(cannot)?;
-                Ok(Self { write: Pool::Sqlite(write), read: Pool::Sqlite(read), kin: Arc::default() })
+                let file = Some(options.create_if_missing(false).busy_timeout(Duration::ZERO));
+                Ok(Self {
+                    write: Pool::Sqlite(write),
+                    read: Pool::Sqlite(read),
+                    kin: Arc::default(),
+                    failing: Arc::default(),
+                    file,
+                })
             }
             Database::Postgres(url) => {
                 let options: PgConnectOptions = url.as_str().parse().map_err(cannot)?;
@@ -107,7 +131,13 @@ impl Store {
                     .connect_with(options.options([("default_transaction_read_only", "on")]))
                     .await
                     .map_err(cannot)?;
-                Ok(Self { write: Pool::Postgres(write), read: Pool::Postgres(read), kin: Arc::default() })
+                Ok(Self {
+                    write: Pool::Postgres(write),
+                    read: Pool::Postgres(read),
+                    kin: Arc::default(),
+                    failing: Arc::default(),
+                    file: None,
+                })
             }
         }
     }
@@ -144,11 +174,31 @@ impl Store {
         matches!(self.write, Pool::Postgres(_))
     }
 
-    /// Whether the database answers, for `/readyz`.
-    pub async fn is_ready(&self) -> Result<(), Error> {
+    /// Whether the database answers and takes writes, for `/readyz`.
+    pub async fn is_ready(&self, now: i64) -> Result<(), Error> {
         sql("SELECT count(*) FROM sign_ins").fetch_one(&mut self.reader().await?).await?;
+        if self.failing.load(Ordering::Relaxed) {
+            // Nobody hands in to a desk that is not ready, so it has to find out by itself. An empty transaction
+            // writes nothing, not even to a full disk; that there was an outage belongs into the ledger anyway.
+            let event =
+                Event { detail: Some("evidence was refused for want of storage"), ..Event::new("recovered") };
+            self.record(&event, now).await?;
+            self.failing.store(false, Ordering::Relaxed);
+            return Ok(());
+        }
         // An empty write transaction finds a disk that has become read-only.
         self.begin().await?.commit().await
+    }
+
+    /// Empties SQLite's write-ahead log, in which pages stand as they were before retention overwrote them. Where an
+    /// export reads at that moment, the next round does it. (PostgreSQL's vacuum and its WAL are its owner's.)
+    async fn settle(&self) -> Result<(), Error> {
+        if let Some(options) = &self.file {
+            let mut connection = options.connect().await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(())
     }
 
     /// Closes every connection; SQLite moves its write-ahead log into the database.

@@ -1,5 +1,6 @@
 //! Retention: contents of records go when their time has come, unless a hold keeps them. Their hashes stay, in the
-//! chains and in the tree, so that the log still verifies. Every purge is an entry of the ledger.
+//! chains and in the tree, so that the log still verifies. Every purge is an entry of the ledger. What is kept beside
+//! the ledger is in [`super::copies`].
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +14,16 @@ use crate::error::Error;
 /// How many records one transaction empties, so that nobody waits long for the writing connection.
 const STEP: i64 = 1_000;
 /// The kinds of record that a rule means which names none.
-const USUAL_KINDS: [&str; 3] = ["admission", "segment", "outcome"];
+const USUAL_KINDS: [&str; 4] = ["admission", "segment", "outcome", "approval"];
+/// Every kind.
+const KINDS: [&str; 6] = ["admission", "segment", "outcome", "approval", "start", "desk"];
 
 /// How long records of one class are kept. The first rule that fits a record decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Kinds of record: `admission`, `segment`, `outcome`, `start`, `desk`; without it the first three.
+    /// Kinds of record: `admission`, `segment`, `outcome`, `approval`, `start`, `desk`; without it the first four. An
+    /// approval's time begins to run when it is over.
     #[serde(default)]
     pub kinds: Vec<String>,
     /// Classes of operation: `read`, `write`, `execute`, `admin`; without it all.
@@ -59,15 +63,21 @@ struct Kept {
 impl Rule {
     /// What is wrong with it, in words.
     pub fn problem(&self) -> Option<String> {
-        let known = ["admission", "segment", "outcome", "start", "desk"];
         let classes = ["read", "write", "execute", "admin"];
-        if let Some(kind) = self.kinds.iter().find(|kind| !known.contains(&kind.as_str())) {
-            return Some(format!("`{kind}` is no kind of record; there are {}", known.join(", ")));
+        if let Some(kind) = self.kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
+            return Some(format!("`{kind}` is no kind of record; there are {}", KINDS.join(", ")));
         }
         if let Some(class) = self.classes.iter().find(|class| !classes.contains(&class.as_str())) {
             return Some(format!("`{class}` is no class of operation; there are {}", classes.join(", ")));
         }
         (self.days == 0).then(|| "records are kept for at least a day".to_owned())
+    }
+
+    /// Whether it is about records of this kind and class.
+    pub(super) fn fits(&self, kind: &str, class: &str) -> bool {
+        let has = |names: &[String], name: &str| names.iter().any(|one| one == name);
+        let is_usual = self.kinds.is_empty() && USUAL_KINDS.contains(&kind);
+        (is_usual || has(&self.kinds, kind)) && (self.classes.is_empty() || has(&self.classes, class))
     }
 
     fn push<'q>(&'q self, query: &mut Sql<'q>) {
@@ -91,7 +101,7 @@ impl Rule {
             |names: &[String], all: &str| if names.is_empty() { all.to_owned() } else { names.join(", ") };
         format!(
             "{} of {} operations after {} days",
-            list(&self.kinds, "admissions, segments and outcomes"),
+            list(&self.kinds, "admissions, segments, outcomes and approvals"),
             list(&self.classes, "all"),
             self.days
         )
@@ -108,12 +118,13 @@ fn push_list<'q>(query: &mut Sql<'q>, values: &[&'q str]) {
 }
 
 impl Store {
-    /// Empties every record whose time has come, among those before position `end`. Returns how many.
+    /// Empties every record whose time has come, among those before position `end`, and what is kept beside the
+    /// ledger. Returns how many.
     pub async fn purge(&self, rules: &[Rule], end: i64, now: i64) -> Result<u64, Error> {
         // The tree has to hold the hash of a record before its contents go.
         let end = end.min(self.grow().await?);
         let holds = self.holds().await?;
-        let mut purged = 0;
+        let mut purged = self.purge_copies(rules, &holds, now).await?;
         for index in 0..rules.len() {
             loop {
                 let step = self.purge_some(rules, index, &holds, end, now).await?;
@@ -123,6 +134,7 @@ impl Store {
                 }
             }
         }
+        self.settle().await?;
         Ok(purged)
     }
 

@@ -74,6 +74,113 @@ async fn what_is_under_a_hold_stays_until_it_is_released() {
     assert_eq!(events, ["hold_placed", "purge", "hold_released", "purge"]);
 }
 
+/// Whether these bytes stand in any file of the database; other databases keep none here.
+fn stands_in_files(room: &Room, text: &str) -> bool {
+    let Some(path) = room.database.path() else { return false };
+    let folder = std::fs::read_dir(path.parent().unwrap()).unwrap();
+    folder
+        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+#[tokio::test]
+async fn copies_beside_the_ledger_go_as_records_do_and_stay_under_a_hold() {
+    let room = Room::open().await;
+    let store = &room.desk.store;
+    let at = u64::try_from(NOON).unwrap() * 1_000;
+    // A line that is refused, with a person in it.
+    let seal = |subject: &str| {
+        let record = full(Kind::Outcome, "e1", subject, "threads.read", EffectRecord::Allow, at);
+        Chain::new("one".into()).seal(&record).unwrap().bytes
+    };
+    room.hand_in(seal("bo")).await;
+    assert_eq!(room.hand_in(seal("planted-eve")).await.reason(), "chain_contradiction");
+    // Three approvals: one denied, one that waits, one that a hold keeps.
+    let ask = |exchange: &str, subject: &str, body: &str| {
+        let mut ask = crate::room::ask(exchange);
+        ask["requester"]["subject"] = subject.into();
+        ask["requester"]["email"] = format!("{subject}@example.com").into();
+        ask["operations"][0]["thread"] = format!("thread-of-{subject}").into();
+        ask["preview"]["body"] = body.into();
+        ask["digest"] = graphwarden_policies::evidence::sha256_hex(exchange.as_bytes()).into();
+        ask
+    };
+    let mut ids = Vec::new();
+    for (exchange, subject, body) in [
+        ("x1", "planted-ana", "planted-body"),
+        ("x2", "kept-kim", "kept-body"),
+        ("x3", "open-ola", "open-body"),
+    ] {
+        ids.push(room.ask(&ask(exchange, subject, body)).await.json()["id"].as_str().unwrap().to_owned());
+    }
+    let manager = crate::room::person("planted-max", &["manager"]);
+    for id in &ids[..2] {
+        let given =
+            serde_json::from_value(serde_json::json!({"decision": "deny", "comment": "planted-word"}));
+        room.desk.decide(id, &manager, &given.unwrap()).await.unwrap();
+    }
+    let filter = Selection { person: Some("KEPT-kim".into()), ..Selection::default() };
+    let hold = store.place_hold("case 8", &filter, NOON).await.unwrap();
+    assert!(room.database.path().is_none() || stands_in_files(&room, "planted-body"), "the search finds it");
+
+    let rules = [rule(&[], &[], 30), rule(&["desk"], &[], 30)];
+    assert_eq!(store.purge(&rules[..1], i64::MAX, NOON + 29 * DAY).await.unwrap(), 0, "nothing is due yet");
+    let later = NOON + 31 * DAY;
+    store.purge(&rules, i64::MAX, later).await.unwrap();
+    let about = |id: &str| {
+        let (store, id) = (store.clone(), id.to_owned());
+        async move { store.approval(&id, later).await.unwrap().unwrap() }
+    };
+    let gone = about(&ids[0]).await;
+    assert_eq!(
+        (gone.requester.email, gone.preview.body.as_str(), gone.decisions.len()),
+        (None, "emptied by retention", 1)
+    );
+    assert_eq!(
+        (gone.operations[0].operation.as_str(), gone.operations[0].text("thread")),
+        ("threads.create_run", None)
+    );
+    assert_eq!(
+        (&gone.decisions[0].comment, gone.decisions[0].at),
+        (&None, NOON),
+        "that it was decided stays"
+    );
+    let kept = about(&ids[1]).await;
+    assert_eq!((kept.preview.body.as_str(), kept.requester.subject.as_str()), ("kept-body", "kept-kim"));
+    assert_eq!(kept.decisions[0].comment.as_deref(), Some("planted-word"));
+    // It waited for an answer for an hour, and that was a month ago.
+    assert_eq!(about(&ids[2]).await.preview.body, "emptied by retention");
+    for planted in ["planted-eve", "planted-ana", "planted-body", "open-body"] {
+        assert!(!stands_in_files(&room, planted), "{planted} is still in a file");
+    }
+    assert_eq!(store.findings(10).await.unwrap().len(), 1, "that it was refused stays");
+    let told: Vec<String> = contents(&room)
+        .await
+        .iter()
+        .filter(|line| line["event"] == "purge")
+        .map(|line| line["detail"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(told.iter().any(|detail| detail == "1 copies of refused records"), "{told:?}");
+    assert!(told.iter().any(|detail| detail == "2 approvals that were over"), "{told:?}");
+
+    assert!(store.release_hold(hold, later).await.unwrap());
+    assert_eq!(store.purge(&rules[..1], i64::MAX, later).await.unwrap(), 1);
+    for planted in ["kept-body", "planted-max", "planted-word"] {
+        assert!(!stands_in_files(&room, planted), "{planted} is still in a file");
+    }
+    // Outside of retention nobody empties anything.
+    for refused in [
+        "UPDATE findings SET line = ''",
+        "UPDATE approvals SET preview = '{}'",
+        "UPDATE approvals SET emptied_at = NULL",
+        "UPDATE decisions SET comment = NULL",
+        "DELETE FROM findings",
+        "DELETE FROM decisions",
+    ] {
+        assert!(room.tamper(refused).await.is_err(), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn retention_waits_for_what_is_not_archived_and_ends_where_the_tree_ends() {
     let room = Room::open().await;
