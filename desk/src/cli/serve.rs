@@ -83,6 +83,12 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     tracing::info!(key = desk.log_key.public(), "the log's public key: auditors need it to verify exports");
     let minute = tokio::spawn(every_minute(desk.clone()));
     let stopping = desk.clone();
+    // An answer is small and waited for: it must not wait for the acknowledgement of the one before it.
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection's segments may wait");
+        }
+    });
     axum::serve(listener, app(desk))
         .with_graceful_shutdown(async move {
             told_to_stop().await;

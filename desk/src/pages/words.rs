@@ -74,9 +74,11 @@ pub(super) const fn kind_named(of: Kind) -> &'static str {
     }
 }
 
-/// A fragment as a sentence: a capital at the start, a full stop at the end.
+/// A fragment as a sentence: a capital at the start, unless that is a file's name, and a full stop at the end.
 pub(super) fn sentence(text: &str) -> String {
-    let mut text = sentence_start(text);
+    let first = text.split(' ').next().unwrap_or_default();
+    let names_a_file = first.trim_end_matches([',', ':']).contains(['.', '/', '_']);
+    let mut text = if names_a_file { text.to_owned() } else { sentence_start(text) };
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');
     }
