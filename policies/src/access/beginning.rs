@@ -88,6 +88,10 @@ impl Beginning {
     pub fn answer(&self, status: u16, body: &[u8]) -> Result<(), Refused> {
         let refused = |reason: Reason, detail: &str| Err(Refused { reason, detail: detail.to_owned() });
         let asked = Subject::Thread(self.thread.clone());
+        // A server with authorisation of its own does not show a thread of somebody else, and keeps it all the same.
+        if status == 409 {
+            return refused(Reason::NotFound, "thread not found");
+        }
         // The answer is one thread as a search would have found it.
         let found = match status {
             200 => asked.answer(200, &[b"[", body, b"]"].concat(), Some(&self.key)),
@@ -197,13 +201,14 @@ mod tests {
         assert_eq!(reason(200, thread(FRESH, "uma")), None);
         assert_eq!(reason(200, thread(FRESH, "eli")), Some(Reason::NotFound));
         assert_eq!(reason(200, json!({"thread_id": FRESH})), Some(Reason::NotFound));
+        assert_eq!(reason(409, json!({"detail": "exists"})), Some(Reason::NotFound));
         for (status, body) in [
             (200, thread(NAMED, "uma")),
             (200, json!({})),
             (200, json!([thread(FRESH, "uma")])),
             (201, thread(FRESH, "uma")),
             (404, json!({})),
-            (409, json!({})),
+            (500, json!({})),
             (503, json!({})),
         ] {
             assert_eq!(reason(status, body.clone()), Some(Reason::LookupUnavailable), "{status} {body}");

@@ -358,7 +358,7 @@ fn a_conversation_begins_nowhere_where_its_thread_cannot_be_made() {
     for (status, body, reply) in [
         (Some(200), made(THREAD, "bob"), (404, "not_found")),
         (Some(200), made(FRESH, "alice"), (503, "lookup_unavailable")),
-        (Some(409), "{}".to_owned(), (503, "lookup_unavailable")),
+        (Some(409), "{}".to_owned(), (404, "not_found")),
         (Some(500), "{}".to_owned(), (503, "lookup_unavailable")),
         (None, String::new(), (503, "lookup_unavailable")),
     ] {
