@@ -46,7 +46,7 @@ demo: build venv ## Start everything on real parts, walk through it, stay up (TO
 test: test-unit test-node test-e2e ## Prove everything
 
 .PHONY: test-unit
-test-unit: nextest postgres ## The rooms by themselves, on this machine
+test-unit: nextest postgres venv ## The rooms by themselves, on this machine
 	cargo nextest run --workspace --exclude graphwarden-e2e
 	cargo test -p graphwarden --test postgres --test replicas
 	cargo test --workspace --doc --quiet

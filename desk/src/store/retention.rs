@@ -134,7 +134,10 @@ impl Store {
                 }
             }
         }
-        self.settle().await?;
+        if let Err(error) = self.settle().await {
+            // What went is gone from the tables; the next round empties the log.
+            error.log();
+        }
         Ok(purged)
     }
 
