@@ -84,10 +84,13 @@ pub(super) fn tail(view: &View<'_>) -> usize {
     }
     // A code point that is cut in two there may be a letter.
     let half = end.checked_sub(1).filter(|&last| view.known(last).is_some_and(is_letter_beyond_ascii));
-    match half {
-        Some(last) if last >= view.floor => start(view, last, false).unwrap_or(last),
-        _ => start(view, end, false).unwrap_or(end),
+    if let Some(last) = half.filter(|last| *last >= view.floor) {
+        return start(view, last, false).unwrap_or(last);
     }
+    // Of a sign that has begun, the address reaches back as far as from its first byte.
+    let begun = [b"%4".as_slice(), b"%"].into_iter().find(|sign| view.span(view.floor, end).ends_with(sign));
+    let sign = begun.and_then(|sign| start(view, end.saturating_sub(sign.len()), false));
+    sign.into_iter().chain(start(view, end, false)).min().unwrap_or(end)
 }
 
 /// Where an address begins whose at sign is at `at`, or would be if it came there. Right behind another match
@@ -98,7 +101,7 @@ fn start(view: &View<'_>, at: usize, escaped: bool) -> Option<usize> {
     while start > lowest {
         let Some(byte) = view.known(start - 1) else { break };
         if byte.is_ascii() {
-            if !is_local(byte) || (escaped && delimits(view, start - 1, at)) {
+            if !is_local(byte) || (escaped && byte == b'%' && is_delimiter(view.span(start, at))) {
                 break;
             }
             start -= 1;
@@ -111,21 +114,21 @@ fn start(view: &View<'_>, at: usize, escaped: bool) -> Option<usize> {
             break;
         }
     }
-    if escaped && start > lowest && view.known(start - 1) == Some(b'%') {
+    // The percent sign may be decided already: it was no part of an address then either.
+    if escaped && view.previous(start) == Some(b'%') && is_delimiter(view.span(start, at)) {
         start += 2;
     }
     let first = (start..at).find(|&index| view.known(index).is_some_and(is_first));
     first.or((view.is_fresh() && at == view.floor).then_some(at))
 }
 
-/// Whether `%XX` at `index`, before an at sign at `at`, is an escape of something that delimits an address.
-fn delimits(view: &View<'_>, index: usize, at: usize) -> bool {
-    let escape = view.span(index, at);
+/// Whether what stands behind a percent sign makes it an escape of something that delimits an address.
+fn is_delimiter(escape: &[u8]) -> bool {
     match *escape {
         // `%2B %2D %2E %5F %27`: plus, hyphen, dot, underscore, apostrophe.
-        [b'%', b'2', b'B' | b'b' | b'D' | b'd' | b'E' | b'e' | b'7', ..] => false,
-        [b'%', b'5', b'F' | b'f', ..] => false,
-        [b'%', high, low, ..] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
+        [b'2', b'B' | b'b' | b'D' | b'd' | b'E' | b'e' | b'7', ..] => false,
+        [b'5', b'F' | b'f', ..] => false,
+        [high, low, ..] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
         _ => false,
     }
 }

@@ -231,8 +231,9 @@ impl Sweep<'_> {
             }
         } else if view.word_begins(at) {
             if is_timestamp(view.span(at, at + TIMESTAMP)) {
-                // Nothing else is in it, and state is full of them.
-                if self.has(DATE_OF_BIRTH) {
+                // Nothing else is in it, and state is full of them. The date is one where it would be one by itself:
+                // what follows it may not have come yet.
+                if self.has(DATE_OF_BIRTH) && numbers::begins(view, at) {
                     self.offer(DATE_OF_BIRTH, at, date_of_birth::at(view, at));
                 }
                 return at + TIMESTAMP;
