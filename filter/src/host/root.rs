@@ -71,9 +71,10 @@ impl RootContext for RootHost {
         let environment = |name: &str| std::env::var(name).ok();
         let (seed, _) = Uuid::new_v4().as_u64_pair();
         let chain = Uuid::new_v4().simple().to_string();
+        let bell = Uuid::new_v4().simple().to_string();
         match Core::new(&document, &environment, seed, chain, wire::now()) {
             Ok(core) => {
-                let shared = Shared::new(self.id, core);
+                let shared = Shared::new(self.id, core, &bell);
                 shared.hurry();
                 self.shared = Some(Rc::new(shared));
                 true
@@ -97,6 +98,12 @@ impl RootContext for RootHost {
                 wire::log(LogLevel::Error, "evidence was left undelivered at the end of the drain");
             }
             wire::done();
+        }
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        if let Some(shared) = &self.shared {
+            shared.answer_bell(queue);
         }
     }
 

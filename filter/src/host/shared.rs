@@ -30,6 +30,15 @@ pub(super) struct Shared {
     /// What this VM has added to each gauge.
     shown: RefCell<BTreeMap<Gauge, u64>>,
     pace: Cell<Option<Duration>>,
+    bell: Bell,
+}
+
+/// The root's bell: a shared queue of its own. An item in it calls the root as soon as the callback under way is over,
+/// where a tick would come a millisecond later.
+struct Bell {
+    /// `None` where the host gave none.
+    queue: Option<u32>,
+    rung: Cell<bool>,
 }
 
 /// One stream.
@@ -54,7 +63,8 @@ pub(super) struct Stream {
 }
 
 impl Shared {
-    pub(super) fn new(root: u32, core: Core) -> Self {
+    /// `bell` is a name that no other root has.
+    pub(super) fn new(root: u32, core: Core, bell: &str) -> Self {
         Self {
             root,
             core: RefCell::new(core),
@@ -64,6 +74,10 @@ impl Shared {
             named: RefCell::default(),
             shown: RefCell::default(),
             pace: Cell::new(None),
+            bell: Bell {
+                queue: wire::register_queue(&format!("graphwarden.bell.{bell}")),
+                rung: Cell::new(false),
+            },
         }
     }
 
@@ -242,6 +256,8 @@ impl Shared {
 
     /// Wakes the streams whose time has come, and shows the gauges. The host must be acting as the root.
     pub(super) fn tick(&self) {
+        // Were a call by the bell ever lost, it would be missed for no longer than this.
+        self.bell.rung.set(false);
         let now = wire::now();
         let (wakes, gauges) = match self.core.try_borrow_mut() {
             Ok(mut core) => (core.timers(now), core.gauges(now)),
@@ -306,16 +322,21 @@ impl Shared {
         self.core.try_borrow().is_ok_and(|core| core.is_flushed())
     }
 
-    /// Sets the pace of ticks to what there is to do.
+    /// Sees to it that the root is called when there is something to do.
     pub(super) fn hurry(&self) {
-        let pace = match self.core.try_borrow() {
-            Ok(core) if core.is_hurried() => FAST,
-            _ => SLOW,
-        };
+        let hurried = self.core.try_borrow().is_ok_and(|core| core.is_hurried());
+        let pace = if hurried && !self.bell.ring() { FAST } else { SLOW };
         // Setting the period starts it anew: done for every request it would put the tick off for ever.
         if self.pace.replace(Some(pace)) != Some(pace) {
             wire::tick_every(pace);
         }
+    }
+
+    /// The root was called through its bell. The host must be acting as the root.
+    pub(super) fn answer_bell(&self, queue: u32) {
+        wire::dequeue(queue);
+        self.bell.rung.set(false);
+        self.pump();
     }
 
     fn tell(&self, note: &Note) {
@@ -373,6 +394,13 @@ impl Shared {
         let id = wire::define(kind, name)?;
         named.insert(name, id);
         Some(id)
+    }
+}
+
+impl Bell {
+    /// Calls the root, unless it is called already. False where that cannot be done.
+    fn ring(&self) -> bool {
+        self.rung.get() || self.queue.is_some_and(wire::enqueue) && !self.rung.replace(true)
     }
 }
 

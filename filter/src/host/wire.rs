@@ -142,6 +142,21 @@ pub(super) fn shift_gauge(id: u32, by: i64) {
     let _ = hostcalls::increment_metric(id, by);
 }
 
+/// Registers a queue whose items call the root.
+pub(super) fn register_queue(name: &str) -> Option<u32> {
+    hostcalls::register_shared_queue(name).ok()
+}
+
+/// Puts an item into a queue. False where there is no such queue.
+pub(super) fn enqueue(queue: u32) -> bool {
+    hostcalls::enqueue_shared_queue(queue, None).is_ok()
+}
+
+/// Takes an item out of a queue.
+pub(super) fn dequeue(queue: u32) {
+    let _ = hostcalls::dequeue_shared_queue(queue);
+}
+
 pub(super) fn tick_every(period: Duration) {
     let _ = hostcalls::set_tick_period(period);
 }

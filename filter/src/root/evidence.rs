@@ -25,8 +25,8 @@ const BATCH_LINES: usize = 500;
 
 /// How long lines that nobody waits for may gather: a delivery costs as much as a request does.
 const GATHER: Duration = Duration::from_millis(25);
-/// As many lines are a batch worth sending, whoever waits.
-const WORTHWHILE: usize = 100;
+/// So many bytes are a batch worth sending, whoever waits.
+const WORTHWHILE: usize = BATCH_BYTES;
 
 /// Whether a request is held until its line is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +118,7 @@ impl Queue {
             Delivery::NotBefore(moment) if now < moment => return None,
             Delivery::Idle | Delivery::NotBefore(_) => {}
         }
-        let gathers =
-            urgency == Urgency::Gather && self.lines.len() < WORTHWHILE && now.since(self.last) < GATHER;
+        let gathers = urgency == Urgency::Gather && self.bytes < WORTHWHILE && now.since(self.last) < GATHER;
         if self.lines.is_empty() || gathers {
             return None;
         }
@@ -188,7 +187,7 @@ impl Queue {
     /// Whether a delivery should not wait for the next slow tick.
     pub(super) fn is_busy(&self, urgency: Urgency) -> bool {
         self.delivery == Delivery::Idle
-            && (self.lines.len() >= WORTHWHILE || (urgency == Urgency::Now && !self.lines.is_empty()))
+            && (self.bytes >= WORTHWHILE || (urgency == Urgency::Now && !self.lines.is_empty()))
     }
 
     /// How many lines wait.
