@@ -249,7 +249,7 @@ fn shapes(site: &Site, arguments: &Arguments) -> Result<Vec<(String, Filter, Par
     ours("graphwarden".to_owned(), &|| Filter::Graphwarden);
     for path in &arguments.also {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        ours(name, &|| Filter::Module(path.clone()));
+        ours(name, &|| Filter::Build(path.clone()));
     }
     Ok(shapes)
 }

@@ -26,6 +26,8 @@ pub enum Filter {
     /// Ours, with the policy of the setup.
     #[default]
     Graphwarden,
+    /// Another build of ours, with the policy of the setup.
+    Build(PathBuf),
     /// Another wasm module, without configuration.
     Module(PathBuf),
     /// None: Envoy alone.
@@ -244,7 +246,7 @@ fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<
             return Ok(config);
         }
         Filter::Graphwarden => site.tools().module()?,
-        Filter::Module(path) => path.clone(),
+        Filter::Build(path) | Filter::Module(path) => path.clone(),
     };
     let plugin = filters
         .first_mut()
