@@ -117,7 +117,10 @@ async fn a_line_handed_in_at_both_is_kept_once() {
         )
     };
     let first = line(0, &"0".repeat(64));
-    let second = line(1, &graphwarden_policies::evidence::sha256_hex(first.as_bytes()));
+    let second = line(
+        1,
+        &graphwarden_policies::evidence::hex(&graphwarden_policies::evidence::link_hash(first.as_bytes())),
+    );
     let hand_in = async |app: axum::Router, batch: String| {
         let request = Request::post("/v1/evidence")
             .header("authorization", format!("Bearer {TOKEN}"))

@@ -4,9 +4,8 @@
 //! {"v":1,"chain":"5f0c…","seq":7,"prev":"9a1e…","kind":"outcome","exchange":"0198…","at":"2026-11-22T10:15:30.123456Z",…}
 //! ```
 
-use graphwarden_policies::evidence::{VERSION, unhex};
+use graphwarden_policies::evidence::{VERSION, link_hash, unhex};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::clock::parse_time;
 use crate::error::Error;
@@ -23,7 +22,7 @@ const DESK_PREFIX: &str = "desk-";
 pub struct NewLine {
     /// The exact bytes, without the line feed.
     pub bytes: Vec<u8>,
-    /// SHA-256 of the bytes.
+    /// The hash by which the next line of the chain names it.
     pub hash: Vec<u8>,
     /// Its chain.
     pub chain: String,
@@ -149,7 +148,7 @@ impl NewLine {
         let classes = facts.operations.iter().filter_map(|operation| operation.class.as_deref());
         let class = classes.max_by_key(|class| strict(class)).map(str::to_owned);
         Ok(Self {
-            hash: Sha256::digest(&bytes).to_vec(),
+            hash: link_hash(&bytes).to_vec(),
             bytes,
             chain: facts.chain,
             seq,

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, ensure};
-use graphwarden_policies::evidence::{VERSION, unhex};
-use sha2::{Digest, Sha256};
+use graphwarden_policies::evidence::{VERSION, link_hash, unhex};
 
 use super::entry::Entry;
 
@@ -33,7 +32,7 @@ impl Chains {
         let prev = unhex(&entry.prev).context("the record's `prev` is no hash")?;
         let (seq, next) = (entry.seq, entry.seq.checked_add(1).context("the record's place is too large")?);
         ensure!(seq != 0 || prev == [0; 32], "the chain's first record names one before it");
-        let hash: Hash = Sha256::digest(line).into();
+        let hash: Hash = link_hash(line);
         if !self.0.contains_key(entry.chain.as_ref()) {
             self.0.insert(entry.chain.to_string(), BTreeMap::new());
         }

@@ -1,14 +1,20 @@
 //! Invocations as OCSF events, for whatever collects those: class API Activity (6003) of version 1.9.0 with the
 //! profiles `security_control` and `record_integrity`.
 //!
-//! `raw_data` is the exact line and `raw_data_hash` its SHA-256. The attestation carries the same hash, the chain that
-//! the gateway sealed it into and the place in it, so that a collector can check chains by itself.
+//! `raw_data` is the exact line and `raw_data_hash` its SHA-256. The attestation carries the hash by which the next line
+//! names it, the chain that the gateway sealed it into and the place in it, so that a collector can check chains by itself.
 
-use graphwarden_policies::evidence::hex;
+use graphwarden_policies::evidence::{hex, link_hash};
 use serde_json::{Map, Value, json};
 
 use super::entry::{Entry, Operation};
 use crate::clock::parse_micros;
+
+/// OCSF's number and name for an algorithm of a fingerprint.
+type Algorithm = (u32, &'static str);
+const SHA_256: Algorithm = (3, "SHA-256");
+/// 99: one that OCSF has no number for.
+const BLAKE2B: Algorithm = (99, "BLAKE2b-256");
 
 /// The version of OCSF.
 pub const OCSF_VERSION: &str = "1.9.0";
@@ -21,9 +27,9 @@ pub fn event(position: u64, line: &[u8], log: &str) -> anyhow::Result<Option<Val
         return Ok(None);
     }
     let hash = hex(&Sha256::digest(line));
-    let fingerprint = |value: &str| {
+    let fingerprint = |(id, algorithm): Algorithm, value: &str| {
         json!({
-            "algorithm_id": 3, "algorithm": "SHA-256", "encoding_id": 1, "encoding": "Hex",
+            "algorithm_id": id, "algorithm": algorithm, "encoding_id": 1, "encoding": "Hex",
             "serialization_id": 1, "serialization": "Flat", "value": value,
         })
     };
@@ -31,11 +37,10 @@ pub fn event(position: u64, line: &[u8], log: &str) -> anyhow::Result<Option<Val
         "uid": format!("{}:{}", entry.chain, entry.seq),
         "chain_uid": entry.chain,
         "authority_uid": log,
-        "fingerprint": fingerprint(&hash),
+        "fingerprint": fingerprint(BLAKE2B, &hex(&link_hash(line))),
     });
     if let Some(before) = entry.seq.checked_sub(1) {
-        attestation["prev_event"] =
-            json!({ "uid": format!("{}:{before}", entry.chain), "fingerprint": fingerprint(&entry.prev) });
+        attestation["prev_event"] = json!({ "uid": format!("{}:{before}", entry.chain), "fingerprint": fingerprint(BLAKE2B, &entry.prev) });
     }
     let activity = activity(entry.operations.first());
     let status = entry.response.as_ref().map_or(0, |response| response.status);
@@ -86,7 +91,7 @@ pub fn event(position: u64, line: &[u8], log: &str) -> anyhow::Result<Option<Val
         "dst_endpoint": { "name": entry.gateway, "svc_name": "langgraph" },
         "raw_data": std::str::from_utf8(line)?,
         "raw_data_size": line.len(),
-        "raw_data_hash": fingerprint(&hash),
+        "raw_data_hash": fingerprint(SHA_256, &hash),
         "attestation_list": [attestation],
     });
     if status != 0 {

@@ -41,8 +41,8 @@ pub(super) fn readme(facts: &Facts<'_>) -> String {
          ends before it, has to be made with the same --since.\n\n\
          By hand\n\
          -------\n\
-         A record's hash is SHA-256 of its line without the line feed, and is the `prev` of the next record of its\n\
-         chain. Its leaf in the Merkle tree is SHA-256 of a zero byte and the line (RFC 6962). proof/leaves.txt has\n\
+         A record's link is BLAKE2b with 32 bytes (RFC 7693; `b2sum --length 256`) of its line without the line\n\
+         feed, and is the `prev` of the next record of its chain. Its leaf in the Merkle tree is SHA-256 of a zero byte and the line (RFC 6962). proof/leaves.txt has\n\
          the leaf of every line from the first exported to the last, in order: + where the line is in records.jsonl,\n\
          - where it was not chosen, x where its contents are gone by retention. proof/range.json has the complete\n\
          subtrees before and after them, as level and hash. Together they lead to the root in proof/checkpoint, a\n\

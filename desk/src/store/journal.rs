@@ -4,7 +4,7 @@
 //! {"v":1,"chain":"…","seq":4,"prev":"…","kind":"desk","at":"…","event":"decision","actor":{…},"approval":{…}}
 //! ```
 
-use graphwarden_policies::evidence::{VERSION, ZERO_HASH, hex, sha256_hex, timestamp};
+use graphwarden_policies::evidence::{VERSION, ZERO_HASH, hex, timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -136,7 +136,6 @@ pub(super) async fn append(tx: &mut Tx<'_>, event: &Event<'_>, now: i64) -> Resu
         reason: event.reason,
         detail: event.detail,
     })?;
-    debug_assert_eq!(sha256_hex(&line).len(), prev.len());
     let line = NewLine::of_desk(line)?;
     super::lines::insert(tx, std::slice::from_ref(&line), now).await?;
     Ok(())

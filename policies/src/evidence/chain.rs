@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::sha256_hex;
+use super::digest::{hex, link_hash};
 use super::escape::write_string;
 use super::record::{Record, VERSION};
 
@@ -109,7 +109,7 @@ impl Chain {
             append_body(&mut bytes, body)?;
         }
         let line = Line { seq: self.seq, bytes };
-        self.prev = sha256_hex(&line.bytes);
+        self.prev = hex(&link_hash(&line.bytes));
         self.seq = self.seq.saturating_add(1);
         Ok(line)
     }
@@ -167,7 +167,7 @@ impl Succession {
             return Err(LineFault::Broken);
         }
         self.next = self.next.saturating_add(1);
-        self.prev = sha256_hex(line);
+        self.prev = hex(&link_hash(line));
         Ok(link)
     }
 }
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn goes_on_after_a_line_already_checked() {
         let lines = lines(3);
-        let mut succession = Succession::after("c1", 1, &sha256_hex(&lines[1]));
+        let mut succession = Succession::after("c1", 1, &hex(&link_hash(&lines[1])));
         assert!(succession.accept(&lines[2]).is_ok());
     }
 

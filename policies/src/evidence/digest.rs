@@ -1,4 +1,4 @@
-//! Digests: plain SHA-256 for what is masked already, keyed for what is not.
+//! Digests: plain SHA-256 for what is masked already, keyed for what is not, and BLAKE2b for the links of a chain.
 //!
 //! A nine-digit number has 10⁹ spellings: its plain hash is as good as the number. Whatever could hold an
 //! unmasked value is digested with a key that stays with the gateway (HMAC-SHA-256, RFC 2104).
@@ -7,6 +7,17 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+
+/// The hash of a line by which the next one of its chain names it: BLAKE2b (RFC 7693) of 32 bytes.
+///
+/// A gate hashes a line for every exchange, in WebAssembly, where this takes a third of the time of SHA-256: it
+/// works in words of 64 bits, which that machine has, and needs none of the instructions that it lacks.
+pub fn link_hash(line: &[u8]) -> [u8; 32] {
+    let hash = blake2b_simd::Params::new().hash_length(32).hash(line);
+    let mut link = [0; 32];
+    link.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
+    link
+}
 
 /// SHA-256 in lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -66,6 +77,13 @@ mod tests {
     #[test]
     fn hashes_the_fips_180_example() {
         assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_link_is_unkeyed_blake2b_with_32_bytes() {
+        // What `b2sum --length 256` prints.
+        let expected = "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319";
+        assert_eq!(hex(&link_hash(b"abc")), expected);
     }
 
     #[test]

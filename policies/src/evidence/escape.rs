@@ -1,8 +1,7 @@
 //! Text as a JSON string (RFC 8259 section 7), fast: a recorded body is most of its line, and a line is written for
 //! every exchange.
 //!
-//! The same bytes as serde_json writes. That looks at every byte by itself; here eight that need nothing are copied
-//! at once.
+//! The same bytes as serde_json writes. That looks at every byte by itself; here eight are looked at at once.
 
 /// Writes `text` as a JSON string, quotes included.
 pub(super) fn write_string(text: &str, output: &mut Vec<u8>) {
@@ -10,27 +9,61 @@ pub(super) fn write_string(text: &str, output: &mut Vec<u8>) {
     output.reserve(text.len() + text.len() / 4 + 2);
     output.push(b'"');
     let (words, rest) = text.as_bytes().as_chunks::<8>();
-    for word in words {
-        if is_plain(u64::from_ne_bytes(*word)) {
-            output.extend_from_slice(word);
+    for bytes in words {
+        let word = u64::from_ne_bytes(*bytes);
+        let marked = quotes_and_backslashes(word);
+        if has_control(word) {
+            bytes.iter().for_each(|byte| write_byte(*byte, output));
+        } else if marked == 0 {
+            output.extend_from_slice(bytes);
         } else {
-            word.iter().for_each(|byte| write_byte(*byte, output));
+            let (escaped, length) = escape_marked(bytes);
+            // A copy of a fixed length is a few stores; one of any length is a call.
+            let end = output.len() + length;
+            output.extend_from_slice(&escaped);
+            output.truncate(end);
         }
     }
     rest.iter().for_each(|byte| write_byte(*byte, output));
     output.push(b'"');
 }
 
-/// Whether none of the eight bytes is a control character, a quote or a backslash.
-///
+/// The eight bytes, none of them a control character, with a backslash before each quote and backslash, and how
+/// many bytes that makes. Without a branch: where quotes stand in JSON is what no predictor learns.
+#[inline]
+fn escape_marked(bytes: &[u8; 8]) -> ([u8; 16], usize) {
+    let mut escaped = [0; 16];
+    let mut length = 0;
+    for byte in bytes {
+        let marked = usize::from((*byte == b'"') | (*byte == b'\\'));
+        // The mask changes nothing, as at most 14 bytes stand before the last; it is cheaper than a check.
+        if let Some(slot) = escaped.get_mut(length & 15) {
+            *slot = b'\\';
+        }
+        length += marked;
+        if let Some(slot) = escaped.get_mut(length & 15) {
+            *slot = *byte;
+        }
+        length += 1;
+    }
+    (escaped, length)
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const TOPS: u64 = ONES * 0x80;
+
 /// `(x - n) & !x` has the top bit of a byte set that is below `n`, at least where no lower byte is; that is enough
 /// to tell whether there is any.
-fn is_plain(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & (ONES * 0x80);
-    let quote = below(word ^ (ONES * 0x22), 1);
-    let backslash = below(word ^ (ONES * 0x5C), 1);
-    (below(word, 0x20) | quote | backslash) == 0
+#[inline]
+fn has_control(word: u64) -> bool {
+    word.wrapping_sub(ONES * 0x20) & !word & TOPS != 0
+}
+
+/// Not zero where one of the eight bytes is a quote or a backslash.
+#[inline]
+fn quotes_and_backslashes(word: u64) -> u64 {
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C))
 }
 
 #[inline]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use blake2b_simd::Params;
 use graphwarden_e2e::{Gate, THREAD, expect_masked, reason};
 use graphwarden_stand::{Ask, Person, Reply, Site, Upstream, run, wait_until};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 async fn upstream() -> Result<Upstream> {
     Upstream::start(|_| Reply::json(200, &json!({"thread_id": THREAD, "email": "zoe.obrien@example.com"})))
@@ -146,7 +146,7 @@ fn every_line_binds_the_one_before(text: &str) -> Result<()> {
         let chain = value["chain"].as_str().context("a line without a chain")?.to_owned();
         let seq = value["seq"].as_u64().context("a line without a seq")?;
         let prev = value["prev"].as_str().context("a line without a prev")?.to_owned();
-        let hash: String = Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = Params::new().hash_length(32).hash(line.as_bytes()).to_hex().to_string();
         chains.entry(chain).or_default().push((seq, prev, hash));
     }
     ensure!(!chains.is_empty());
