@@ -1,6 +1,6 @@
 //! What the end-to-end tests share: a whole gate, and what must never be seen behind it.
 //!
-//! Which test belongs where: `tokens` who is calling; `requests` what the gate takes for a request;
+//! Which test belongs where: `tokens` who is calling; `hostile` the hostile tokens of the policies' own tests; `requests` what the gate takes for a request;
 //! `responses` what it makes of answers that LangGraph never sends; `approvals` and `evidence` the
 //! desk, there and not there; `langgraph` the real server and its SDK; `configuration` what Envoy
 //! says about policies and about the files that we ship; `rules` what rules ask for beyond yes and no, and observe mode;
