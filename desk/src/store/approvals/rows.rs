@@ -1,0 +1,162 @@
+//! An approval as rows, and what time does to it.
+
+use crate::approvals::{Approval, Asks, Decision, Denial, Remark, RemarkKind, Sight, Status, Verdict};
+use crate::error::Error;
+use crate::store::sql::{On, Row, Tx, sql};
+
+/// The columns that [`read`] reads.
+macro_rules! columns {
+    () => {
+        "id, requester, operations, rule, approvers, quorum, policy, digest, preview, gateway, created_at, \
+         undecided_until, valid_ms, state, ended_at, claimable_until, claimed_by, claimed_at, asks"
+    };
+}
+pub(super) use columns;
+
+/// Ends an approval, or grants it.
+pub(super) async fn end(
+    tx: &mut Tx<'_>,
+    id: &str,
+    status: Status,
+    now: i64,
+    claimable_until: Option<i64>,
+) -> Result<(), Error> {
+    sql("UPDATE approvals SET state = ?, ended_at = ?, claimable_until = ? WHERE id = ? AND state = 'pending'")
+        .bind(status.word())
+        .bind(now)
+        .bind(claimable_until)
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Loads an approval and writes down what time has done to it.
+pub(super) async fn settle(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Option<Approval>, Error> {
+    let Some(mut approval) = load(tx, id).await? else { return Ok(None) };
+    let status = approval.status_at(now);
+    if status != approval.status {
+        sql("UPDATE approvals SET state = 'expired', ended_at = coalesce(ended_at, ?) WHERE id = ?")
+            .bind(now)
+            .bind(id)
+            .execute(tx)
+            .await?;
+        approval.status = status;
+    }
+    Ok(Some(approval))
+}
+
+pub(super) async fn settled(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Approval, Error> {
+    settle(tx, id, now).await?.ok_or(Error::UnknownApproval)
+}
+
+pub(super) async fn load(connection: &mut impl On, id: &str) -> Result<Option<Approval>, Error> {
+    let row = sql(concat!("SELECT ", columns!(), " FROM approvals WHERE id = ?"))
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut approval = read(&row)?;
+    approval.decisions = decisions(connection, id).await?;
+    approval.remarks = remarks(connection, id).await?;
+    Ok(Some(approval))
+}
+
+pub(super) fn read(row: &Row) -> Result<Approval, Error> {
+    let json = |column: &str| row.get::<String>(column);
+    let state: String = row.get("state")?;
+    Ok(Approval {
+        id: row.get("id")?,
+        requester: serde_json::from_str(&json("requester")?)?,
+        operations: serde_json::from_str(&json("operations")?)?,
+        rule: row.get("rule")?,
+        asks: asks(row)?,
+        policy: row.get("policy")?,
+        digest: row.get("digest")?,
+        preview: serde_json::from_str(&json("preview")?)?,
+        gateway: row.get("gateway")?,
+        created_at: row.get("created_at")?,
+        undecided_until: row.get("undecided_until")?,
+        valid_ms: row.get("valid_ms")?,
+        status: Status::parse(&state)
+            .ok_or_else(|| Error::Internal(anyhow::anyhow!("an approval has an unknown state")))?,
+        ended_at: row.get("ended_at")?,
+        claimable_until: row.get("claimable_until")?,
+        claimed_by: row.get("claimed_by")?,
+        claimed_at: row.get("claimed_at")?,
+        decisions: Vec::new(),
+        remarks: Vec::new(),
+        kin: std::sync::Arc::default(),
+    })
+}
+
+/// What was asked for; approvals from before there was more to ask have it in columns.
+fn asks(row: &Row) -> Result<Asks, Error> {
+    let text: String = row.get("asks")?;
+    if !text.is_empty() {
+        return Ok(serde_json::from_str(&text)?);
+    }
+    let seconds = |milliseconds: i64| u64::try_from(milliseconds / 1_000).unwrap_or(0);
+    let (created, until): (i64, i64) = (row.get("created_at")?, row.get("undecided_until")?);
+    Ok(Asks {
+        approvers: serde_json::from_str(&row.get::<String>("approvers")?)?,
+        quorum: u32::try_from(row.get::<i64>("quorum")?).unwrap_or(u32::MAX),
+        valid_seconds: seconds(row.get("valid_ms")?),
+        expires_seconds: seconds(until.saturating_sub(created)),
+        all_of: Vec::new(),
+        denial: Denial::One,
+        preview: Sight::Partial,
+        grant_seconds: None,
+        break_glass: None,
+    })
+}
+
+pub(super) async fn remarks(connection: &mut impl On, id: &str) -> Result<Vec<Remark>, Error> {
+    let rows = sql(
+        "SELECT kind, verdict, issuer, subject, name, comment, at FROM remarks WHERE approval = ? ORDER BY id",
+    )
+    .bind(id)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let review = row.get::<String>("kind")? == RemarkKind::Review.word();
+            Ok(Remark {
+                kind: if review { RemarkKind::Review } else { RemarkKind::Revocation },
+                verdict: row.get("verdict")?,
+                issuer: row.get("issuer")?,
+                subject: row.get("subject")?,
+                name: row.get("name")?,
+                comment: row.get("comment")?,
+                at: row.get("at")?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn decisions(connection: &mut impl On, id: &str) -> Result<Vec<Decision>, Error> {
+    let rows = sql(
+        "SELECT issuer, subject, name, email, decision, comment, at, fits FROM decisions WHERE approval = ? ORDER BY id",
+    )
+    .bind(id)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Decision {
+                issuer: row.get("issuer")?,
+                subject: row.get("subject")?,
+                name: row.get("name")?,
+                email: row.get("email")?,
+                verdict: if row.get::<String>("decision")? == "approve" {
+                    Verdict::Approve
+                } else {
+                    Verdict::Deny
+                },
+                comment: row.get("comment")?,
+                at: row.get("at")?,
+                fits: serde_json::from_str(&row.get::<String>("fits")?)?,
+            })
+        })
+        .collect()
+}
