@@ -51,7 +51,6 @@ async function poll(part) {
   part.classList.remove("stale");
   const text = await answer.text();
   if (text.trim() === part.dataset.last) return;
-  const first = part.dataset.last === undefined;
   part.dataset.last = text.trim();
   const focused = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
   part.replaceChildren(document.createRange().createContextualFragment(text));
@@ -59,7 +58,8 @@ async function poll(part) {
   tellTimes(part);
   tellCount();
   const status = part.querySelector("[data-status]")?.dataset.status;
-  if (!first && part.dataset.watch && status && status !== part.dataset.watch) location.reload();
+  // What may be done has changed with it: another form, or none.
+  if (part.dataset.watch && status && status !== part.dataset.watch) location.reload();
 }
 
 for (const part of document.querySelectorAll("[data-poll]")) {

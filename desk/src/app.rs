@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::evidence::{self, Writer};
 use crate::gateway::GatewayToken;
 use crate::log::{self, LogKey};
+use crate::notify::{self, Audience, Screen};
 use crate::pages;
 use crate::people::{self, Authority, Person};
 use crate::settings::Settings;
@@ -50,7 +51,9 @@ pub struct Desk {
 impl Desk {
     /// Puts a desk together over an open store. Has to run inside the async runtime.
     pub fn new(settings: Settings, store: Store, clock: Clock) -> anyhow::Result<Self> {
-        let store = store.knowing(settings.kin.clone());
+        let audience =
+            Audience { destinations: settings.notify.destinations.clone(), screen: Screen::new()? };
+        let store = store.knowing(settings.kin.clone()).telling(audience);
         let waiting = Waiting::default();
         if let Some(mut changes) = store.changes() {
             let waiting = waiting.clone();
@@ -188,6 +191,7 @@ pub fn app(desk: Desk) -> Router {
         .route("/readyz", get(readyz))
         .merge(approvals::gateway_router())
         .merge(approvals::people_router())
+        .merge(notify::router())
         .merge(people::router())
         .merge(pages::router())
         .merge(evidence::router())

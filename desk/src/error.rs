@@ -83,6 +83,9 @@ pub enum Error {
     /// Not a standing grant.
     #[error("only a standing grant can be taken back")]
     NothingToRevoke,
+    /// A message that is not a dead letter.
+    #[error("only what was given up can be sent again")]
+    NotDead,
     /// Standing grants are off.
     #[error("standing grants are turned off at this desk")]
     StandingOff,
@@ -146,6 +149,7 @@ impl Error {
             Self::NothingToReview => "nothing_to_review",
             Self::ReviewedBefore => "reviewed_before",
             Self::NothingToRevoke => "nothing_to_revoke",
+            Self::NotDead => "not_a_dead_letter",
             Self::StandingOff => "standing_grants_off",
             Self::ExchangeReused => "exchange_reused",
             Self::Contradiction { .. } => "chain_contradiction",
@@ -176,6 +180,7 @@ impl Error {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Late(_)
             | Self::DecidedBefore
+            | Self::NotDead
             | Self::NothingToReview
             | Self::ReviewedBefore
             | Self::NothingToRevoke

@@ -11,10 +11,12 @@
 //! | [`publish`] | checkpoints and lines, to places that others hold |
 //! | [`people`] | who decides, and how the desk knows |
 //! | [`pages`] | what people see |
+//! | [`notify`] | what people are told, where they are |
 //! | [`gateway`] | who asks, and how the desk knows |
 //! | [`store`] | SQLite, behind one module |
 //! | [`contracts`] | the OpenAPI documents |
 //! | [`error`] | everything that can go wrong in an answer |
+//! | [`conform`] | whether another service in the desk's place is safe |
 //! | [`cli`] | the command line, one file a subcommand |
 //! | [`settings`] | what `serve` is told by flags, environment and file |
 //! | [`body`], [`prefer`], [`clock`] | request bodies, RFC 7240, the time |
@@ -24,12 +26,14 @@ pub mod approvals;
 pub mod body;
 pub mod cli;
 pub mod clock;
+pub mod conform;
 pub mod contracts;
 pub mod error;
 pub mod evidence;
 pub mod gateway;
 pub mod keeping;
 pub mod log;
+pub mod notify;
 pub mod package;
 pub mod pages;
 pub mod people;

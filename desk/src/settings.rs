@@ -20,6 +20,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::log::LogKey;
+use crate::notify::{Notify, RawNotify};
 use crate::people::Kin;
 use crate::publish::{Publish, RawPublish};
 use crate::store::{Database, Rule};
@@ -73,6 +74,9 @@ pub struct Raw {
     /// Where checkpoints and lines go; only in the file
     #[arg(skip)]
     pub publish: RawPublish,
+    /// Who is told of what happens to approvals; only in the file
+    #[arg(skip)]
+    pub notify: RawNotify,
     /// How long records are kept; only in the file, and for ever without it
     #[arg(skip)]
     pub retention: Vec<Rule>,
@@ -138,6 +142,7 @@ impl Raw {
             auditor_roles: list(self.auditor_roles, under.auditor_roles),
             session_minutes: self.session_minutes.or(under.session_minutes),
             publish: if self.publish == RawPublish::default() { under.publish } else { self.publish },
+            notify: if self.notify == RawNotify::default() { under.notify } else { self.notify },
             retention: if self.retention.is_empty() { under.retention } else { self.retention },
             unfinished_minutes: self.unfinished_minutes.or(under.unfinished_minutes),
         }
@@ -169,6 +174,8 @@ pub struct Settings {
     pub session: std::time::Duration,
     /// Where checkpoints and lines go.
     pub publish: Publish,
+    /// Who is told of what happens to approvals.
+    pub notify: Notify,
     /// How long records are kept; the first rule that fits a record decides, and without one it is kept for ever.
     pub retention: Vec<Rule>,
     /// After how long a silent exchange counts as unfinished.
@@ -273,6 +280,7 @@ impl Settings {
             problems.push(format!("session_minutes: {minutes} is not between 1 and 10080"));
         }
         let publish = Publish::resolve(raw.publish, environment, &mut problems);
+        let notify = Notify::resolve(raw.notify, environment, &mut problems);
         for (index, rule) in raw.retention.iter().enumerate() {
             problems.extend(rule.problem().map(|problem| format!("retention[{index}]: {problem}")));
         }
@@ -306,6 +314,7 @@ impl Settings {
                     },
                     session: std::time::Duration::from_secs(u64::from(minutes) * 60),
                     publish,
+                    notify,
                     retention: raw.retention,
                     unfinished: std::time::Duration::from_secs(u64::from(unfinished) * 60),
                 })
@@ -325,11 +334,12 @@ impl Settings {
             _ => self.retention.iter().map(Rule::in_words).collect::<Vec<_>>().join("; "),
         };
         format!(
-            "database {}; people from {provider}; auditors {}; log key {}; kept {retention}; published to {}",
+            "database {}; people from {provider}; auditors {}; log key {}; kept {retention}; published to {}; told are {}",
             self.database,
             self.auditor_roles.join(", "),
             self.log_key.public(),
-            self.publish.in_words()
+            self.publish.in_words(),
+            self.notify.in_words()
         )
     }
 }

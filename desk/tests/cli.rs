@@ -111,7 +111,7 @@ async fn a_manager_decides_in_the_terminal_and_an_auditor_verifies_the_export() 
         (&json!("approved"), &json!("go on"))
     );
     assert_eq!(desk.run(&manager, &["deny", &id]).status.code(), Some(1), "decided already");
-    assert!(text(&desk.run("", &["list"])).contains("GRAPHWARDEN_APPROVER_TOKEN is not set"));
+    assert!(text(&desk.run("", &["list"])).contains("you are not signed in"));
 
     let key = reqwest::get(format!("{}/v1/ledger/key", desk.url)).await.unwrap().text().await.unwrap();
     let checkpoint =

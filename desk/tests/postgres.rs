@@ -18,6 +18,10 @@ mod exports;
 mod interleavings;
 #[path = "desk/keeping.rs"]
 mod keeping;
+#[path = "desk/kinds.rs"]
+mod kinds;
+#[path = "desk/notify.rs"]
+mod notify;
 #[path = "desk/package.rs"]
 mod package;
 #[path = "desk/pages.rs"]

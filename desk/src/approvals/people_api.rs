@@ -177,7 +177,7 @@ async fn list(
         status,
         kind,
         unreviewed: wanted.unreviewed.as_deref() == Some("true"),
-        before: wanted.before,
+        before: wanted.before.filter(|before| !before.is_empty()),
         text: wanted.text.filter(|text| !text.is_empty()),
         limit,
         ..Filter::default()
@@ -197,12 +197,30 @@ async fn show(
     Ok(Json(view(&desk, approval, &person, now)))
 }
 
+/// The body, or an entry in the record that somebody sent one that is none.
+async fn whole<T>(
+    desk: &Desk,
+    id: &str,
+    person: &Person,
+    event: &str,
+    body: Result<JsonBody<T>, Error>,
+) -> Result<T, Error> {
+    match body {
+        Ok(JsonBody(body)) => Ok(body),
+        Err(error) => {
+            desk.refused(id, person, None, event, error.code()).await?;
+            Err(error)
+        }
+    }
+}
+
 async fn decide(
     Caller(person): Caller,
     State(desk): State<Desk>,
     Path(id): Path<String>,
-    JsonBody(given): JsonBody<Given>,
+    given: Result<JsonBody<Given>, Error>,
 ) -> Result<Json<View>, Error> {
+    let given = whole(&desk, &id, &person, "decision_refused", given).await?;
     let approval = desk.decide(&id, &person, &given).await?;
     Ok(Json(view(&desk, approval, &person, desk.clock.now())))
 }
@@ -220,8 +238,9 @@ async fn review(
     Caller(person): Caller,
     State(desk): State<Desk>,
     Path(id): Path<String>,
-    JsonBody(reviewed): JsonBody<Reviewed>,
+    reviewed: Result<JsonBody<Reviewed>, Error>,
 ) -> Result<Json<View>, Error> {
+    let reviewed = whole(&desk, &id, &person, "review_refused", reviewed).await?;
     let comment = reviewed.comment.as_deref();
     let approval = desk.remark(&id, &person, RemarkKind::Review, Some(&reviewed.verdict), comment).await?;
     Ok(Json(view(&desk, approval, &person, desk.clock.now())))
@@ -239,8 +258,9 @@ async fn revoke(
     Caller(person): Caller,
     State(desk): State<Desk>,
     Path(id): Path<String>,
-    JsonBody(revoked): JsonBody<Revoked>,
+    revoked: Result<JsonBody<Revoked>, Error>,
 ) -> Result<Json<View>, Error> {
+    let revoked = whole(&desk, &id, &person, "revocation_refused", revoked).await?;
     let comment = revoked.comment.as_deref();
     let approval = desk.remark(&id, &person, RemarkKind::Revocation, None, comment).await?;
     Ok(Json(view(&desk, approval, &person, desk.clock.now())))

@@ -21,8 +21,9 @@ const LARGEST_QUORUM: u32 = 20;
 /// The longest reason for going past approvers, in bytes.
 const LONGEST_REASON: usize = 1_000;
 
-/// What a rule asks for.
+/// What a rule asks for. A demand that this desk does not know is refused: granting without it would be granting more.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Asks {
     /// Who may decide; for [`Asks::break_glass`] who reviews afterwards.
     pub approvers: Vec<String>,
@@ -51,6 +52,7 @@ pub struct Asks {
 
 /// Seats for the same kind of people.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Seats {
     /// Who may sit there.
     pub approver: String,
@@ -97,6 +99,7 @@ impl Sight {
 
 /// Why nobody is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct BreakGlass {
     /// The requester's own words.
     pub reason: String,

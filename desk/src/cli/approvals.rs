@@ -20,7 +20,7 @@ pub struct Args {
         global = true
     )]
     desk: Url,
-    /// Name of the environment variable that holds your OIDC token
+    /// Name of the environment variable that holds your OIDC token; where it is not set, that of `login` is used
     #[arg(long, value_name = "NAME", default_value = "GRAPHWARDEN_APPROVER_TOKEN", global = true)]
     token_env: String,
     #[command(subcommand)]
@@ -29,6 +29,10 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Sign in with a browser (OIDC device flow); the token is kept for your user alone
+    Login(super::sign_in::Login),
+    /// Forget the token
+    Logout,
     /// List approvals, newest first
     List {
         /// Only those that stand so: pending, approved, denied, expired or cancelled
@@ -52,6 +56,18 @@ enum Action {
     Deny(Decide),
     /// Print approvals as they come in, until interrupted
     Watch,
+    /// List messages that were not delivered, or send one again
+    Notifications {
+        /// Only those that stand so: waiting, delivered or dead
+        #[arg(long, default_value = "dead")]
+        state: String,
+        /// Send this dead letter again
+        #[arg(long, value_name = "ID", conflicts_with = "state")]
+        retry: Option<String>,
+        /// Print the desk's JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,12 +127,28 @@ impl Desk {
 }
 
 async fn act(args: Args) -> anyhow::Result<()> {
-    let token = std::env::var(&args.token_env).ok().filter(|token| !token.is_empty()).with_context(|| {
-        format!("the environment variable {} is not set; it has to hold your OIDC token", args.token_env)
-    })?;
+    match &args.action {
+        Action::Login(login) => return super::sign_in::login(&args.desk, login).await,
+        Action::Logout => {
+            let was = super::sign_in::logout(&args.desk)?;
+            println!("{}", if was { "signed out" } else { "you were not signed in" });
+            return Ok(());
+        }
+        _ => {}
+    }
+    let token = match std::env::var(&args.token_env).ok().filter(|token| !token.is_empty()) {
+        Some(token) => token,
+        None => super::sign_in::token(&args.desk).await?.with_context(|| {
+            format!(
+                "you are not signed in; run `graphwarden approvals login`, or put your OIDC token into {}",
+                args.token_env
+            )
+        })?,
+    };
     let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
     let desk = Desk { base: args.desk.as_str().trim_end_matches('/').to_owned(), token, http };
     match args.action {
+        Action::Login(_) | Action::Logout => {}
         Action::List { status, json } => {
             let approvals = desk.pending(&status).await?;
             if json {
@@ -133,6 +165,24 @@ async fn act(args: Args) -> anyhow::Result<()> {
         }
         Action::Approve(given) => decide(&desk, given, "approve").await?,
         Action::Deny(given) => decide(&desk, given, "deny").await?,
+        Action::Notifications { retry: Some(id), .. } => {
+            let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+            let path = format!("/v1/notifications/{id}/retry");
+            println!("{}", told(&desk.call(reqwest::Method::POST, &path, None).await?));
+        }
+        Action::Notifications { state, retry: None, json } => {
+            let query: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();
+            let path = format!("/v1/notifications?state={query}");
+            let found = desk.call(reqwest::Method::GET, &path, None).await?;
+            let messages = found["notifications"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if json {
+                println!("{}", found["notifications"]);
+            } else if messages.is_empty() {
+                println!("nothing is {state}");
+            } else {
+                messages.iter().for_each(|message| println!("{}", told(message)));
+            }
+        }
         Action::Watch => {
             let mut known = std::collections::HashSet::new();
             loop {
@@ -172,7 +222,7 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 }
 
 /// Without control characters: what others wrote must not steer the terminal.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter })
         .collect()
@@ -206,6 +256,21 @@ fn line(approval: &Value) -> String {
         who(approval),
         operations(approval),
         text(approval, "/rule"),
+    );
+    safe(shown.trim_end()).replace('\n', " ")
+}
+
+/// A message to a destination, on one line.
+fn told(message: &Value) -> String {
+    let shown = format!(
+        "{}  {:<9}  {}  {} of {}  tried {}  {}",
+        text(message, "/id"),
+        text(message, "/state"),
+        text(message, "/destination"),
+        text(message, "/event"),
+        text(message, "/approval"),
+        message["attempts"],
+        text(message, "/error"),
     );
     safe(shown.trim_end()).replace('\n', " ")
 }

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod approvals;
 mod check;
+mod conform;
 mod detect;
 mod explain;
 mod export;
@@ -20,6 +21,7 @@ mod mask;
 mod masking;
 mod policy_file;
 mod serve;
+mod sign_in;
 mod test;
 mod token;
 mod trial;
@@ -50,6 +52,8 @@ pub enum Command {
     Detect(detect::Args),
     /// See what waits for a decision, and decide
     Approvals(approvals::Args),
+    /// Say whether a service in the desk's place is safe to use
+    Conform(conform::Args),
     /// Keep records from retention, or let it take them again
     Holds(holds::Args),
     /// Check an export offline
@@ -74,6 +78,7 @@ impl Command {
             Self::Mask(args) => mask::run(args),
             Self::Detect(args) => detect::run(args),
             Self::Approvals(args) => approvals::run(args),
+            Self::Conform(args) => conform::run(args),
             Self::Holds(args) => holds::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Key(args) => key::run(args),

@@ -82,6 +82,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     tracing::info!(%address, database, public_url, "listening");
     tracing::info!(key = desk.log_key.public(), "the log's public key: auditors need it to verify exports");
     let minute = tokio::spawn(every_minute(desk.clone()));
+    let telling = tokio::spawn(crate::notify::run(desk.clone()));
     let stopping = desk.clone();
     // An answer is small and waited for: it must not wait for the acknowledgement of the one before it.
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
@@ -97,6 +98,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         })
         .await?;
     minute.abort();
+    // What is on its way may arrive; what is not is sent by whoever starts next.
+    tokio::time::timeout(std::time::Duration::from_secs(5), telling).await.ok();
     store.close().await;
     tracing::info!("stopped");
     Ok(())

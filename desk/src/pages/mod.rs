@@ -3,6 +3,7 @@
 //! | file | pages |
 //! |---|---|
 //! | `list` | what waits, and the history |
+//! | `notifications` | what was told, and dead letters |
 //! | `request` | one request, and deciding about it |
 //! | `evidence` | searching the ledger, one record, findings |
 //! | `replay` | the approval and the stream on a record's page |
@@ -23,15 +24,19 @@ mod assets;
 mod auditor;
 mod evidence;
 mod list;
+mod notifications;
 mod replay;
 mod request;
 mod words;
+
+pub(crate) use words::operations as operations_in_words;
 
 /// Every page.
 pub fn router() -> Router<Desk> {
     Router::new()
         .merge(assets::router())
         .merge(list::router())
+        .merge(notifications::router())
         .merge(request::router())
         .merge(evidence::router())
         .merge(auditor::router())

@@ -42,7 +42,7 @@ pub(super) fn operation(view: &OperationView) -> String {
 }
 
 /// All operations of a request in words, each once: `Run the graph billing, and 2 more`.
-pub(super) fn operations(views: &[OperationView]) -> String {
+pub(crate) fn operations(views: &[OperationView]) -> String {
     let mut words: Vec<String> = Vec::new();
     for view in views {
         let text = operation(view);

@@ -154,12 +154,19 @@ impl Authority {
 
     /// The HTTP client as the `openidconnect` crate takes it.
     pub(super) fn client(&self) -> Client {
-        Client(self.http.clone())
+        Client::new(self.http.clone())
     }
 }
 
 /// An HTTP client for the `openidconnect` crate.
-pub(super) struct Client(reqwest::Client);
+pub(crate) struct Client(reqwest::Client);
+
+impl Client {
+    /// Calls through `http`.
+    pub(crate) const fn new(http: reqwest::Client) -> Self {
+        Self(http)
+    }
+}
 
 impl<'c> AsyncHttpClient<'c> for Client {
     type Error = CallError;
@@ -180,7 +187,7 @@ impl<'c> AsyncHttpClient<'c> for Client {
 
 /// Why a call to the provider failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     #[error("the provider cannot be reached: {0}")]
     Transport(#[from] reqwest::Error),
     #[error("the provider's answer is malformed")]

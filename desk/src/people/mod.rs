@@ -6,6 +6,7 @@ mod kin;
 mod sign_in;
 
 pub use authority::Authority;
+pub(crate) use authority::Client;
 pub use bearer::Caller;
 pub use kin::{Kin, Marks};
 pub use sign_in::{SignedIn, router};

@@ -15,6 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::Error;
+use crate::notify::Audience;
 use crate::people::Kin;
 
 mod approvals;
@@ -23,6 +24,7 @@ mod database;
 mod findings;
 mod journal;
 mod lines;
+mod outbox;
 mod publications;
 mod replicas;
 mod retention;
@@ -37,6 +39,7 @@ pub use database::Database;
 pub use findings::{Finding, Gap};
 pub use journal::{Event, Subject};
 pub use lines::{Appended, Heads, LineRow, Search};
+pub use outbox::{Delivery, DeliveryState};
 pub use publications::Publication;
 pub use replicas::Change;
 pub use retention::{Hold, Rule};
@@ -59,6 +62,10 @@ pub struct Store {
     failing: Arc<AtomicBool>,
     /// How a file is opened once more, to empty its write-ahead log.
     file: Option<SqliteConnectOptions>,
+    /// Who is told of what happens to approvals; nobody where it is absent.
+    audience: Option<Arc<Audience>>,
+    /// Rung when something was put into the outbox.
+    filled: Arc<tokio::sync::Notify>,
 }
 
 impl Store {
@@ -104,13 +111,7 @@ impl Store {
                     .await
                     .map_err(cannot)?;
                 let file = Some(options.create_if_missing(false).busy_timeout(Duration::ZERO));
-                Ok(Self {
-                    write: Pool::Sqlite(write),
-                    read: Pool::Sqlite(read),
-                    kin: Arc::default(),
-                    failing: Arc::default(),
-                    file,
-                })
+                Ok(Self::over(Pool::Sqlite(write), Pool::Sqlite(read), file))
             }
             Database::Postgres(url) => {
                 let options: PgConnectOptions = url.as_str().parse().map_err(cannot)?;
@@ -131,15 +132,28 @@ impl Store {
                     .connect_with(options.options([("default_transaction_read_only", "on")]))
                     .await
                     .map_err(cannot)?;
-                Ok(Self {
-                    write: Pool::Postgres(write),
-                    read: Pool::Postgres(read),
-                    kin: Arc::default(),
-                    failing: Arc::default(),
-                    file: None,
-                })
+                Ok(Self::over(Pool::Postgres(write), Pool::Postgres(read), None))
             }
         }
+    }
+
+    fn over(write: Pool, read: Pool, file: Option<SqliteConnectOptions>) -> Self {
+        Self {
+            write,
+            read,
+            kin: Arc::default(),
+            failing: Arc::default(),
+            file,
+            audience: None,
+            filled: Arc::default(),
+        }
+    }
+
+    /// The same store, told who hears of what happens to approvals.
+    #[must_use]
+    pub fn telling(self, audience: Audience) -> Self {
+        let audience = Some(Arc::new(audience)).filter(|audience| !audience.destinations.is_empty());
+        Self { audience, ..self }
     }
 
     /// The same store, told which issuers share their subjects.

@@ -43,6 +43,10 @@ impl<'a> Browser<'a> {
         reply
     }
 
+    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
+        self.send("POST", path, Some(form)).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send("GET", path, None).await
     }

@@ -156,6 +156,40 @@ async fn wrong_parameters_and_bodies_are_refused() {
 }
 
 #[tokio::test]
+async fn every_wrong_decision_is_an_entry_and_changes_nothing() {
+    let (issuer, room, id) = open().await;
+    let path = format!("/v1/approvals/{id}/decisions");
+    let approve = json!({"decision": "approve"});
+    let (manager, analyst) = (issuer.token(Person::Manager), issuer.token(Person::Analyst));
+    let mut expected = Vec::new();
+    let mut refused = async |token: &str, path: &str, body: &serde_json::Value, reason: &str| {
+        let before = room.call(&manager, "GET", &format!("/v1/approvals/{id}"), None).await.json();
+        assert_eq!(room.call(token, "POST", path, Some(body.clone())).await.reason(), reason);
+        let after = room.call(&manager, "GET", &format!("/v1/approvals/{id}"), None).await.json();
+        assert_eq!(
+            (&before["status"], &before["decisions"]),
+            (&after["status"], &after["decisions"]),
+            "{reason}"
+        );
+        expected.push(("decision_refused".to_owned(), Some(reason.to_owned())));
+    };
+    refused(&analyst, &path, &approve, "not_an_approver").await;
+    refused(&manager, &path, &json!({"decision": "maybe"}), "malformed").await;
+    refused(&manager, &path, &json!({"decision": "approve", "force": true}), "malformed").await;
+    refused(&manager, "/v1/approvals/none/decisions", &approve, "unknown_approval").await;
+    room.clock.advance(3_600_000);
+    // The tokens are good for an hour as well.
+    let manager = issuer.sign(&{
+        let mut claims = graphwarden_stand::claims_for(Person::Manager, issuer.url(), issuer.audience());
+        claims["exp"] = json!(graphwarden_stand::unix_now() + 7_200);
+        claims
+    });
+    assert_eq!(room.call(&manager, "POST", &path, Some(approve)).await.reason(), "late_decision");
+    expected.push(("decision_refused".to_owned(), Some("late_decision".to_owned())));
+    assert_eq!(room.events().await, expected);
+}
+
+#[tokio::test]
 async fn without_an_issuer_nobody_can_decide() {
     let room = Room::open().await;
     let reply = room.call("any", "GET", "/v1/approvals", None).await;

@@ -52,6 +52,15 @@ async fn server() -> Option<&'static Postgres> {
     Some(SERVER.get_or_init(start).await)
 }
 
+/// What every desk of the tests finds in its environment.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    match name {
+        "GRAPHWARDEN_TOKEN" => Some(TOKEN.to_owned()),
+        "SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        _ => None,
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -101,16 +110,23 @@ impl Room {
         };
         let raw = Raw { database: Some(database), ..raw };
         let environment = |name: &str| match name {
-            "GRAPHWARDEN_TOKEN" => Some(TOKEN.to_owned()),
             // Beside a file the key is in a file too; replicas are given theirs.
             "GRAPHWARDEN_LOG_KEY" => server.is_some().then(LogKey::new_private),
-            _ => None,
+            name => self::environment(name),
         };
         let settings = Settings::resolve(raw, &environment).unwrap();
         let database = settings.database.clone();
         let store = Store::open(&database, true).await.unwrap();
         let desk = Desk::new(settings, store, clock.clone()).unwrap();
         Self { app: app(desk.clone()), desk, clock, database, directory, server }
+    }
+
+    /// The same desk, which tells others.
+    pub(crate) async fn tell(&mut self, notify: graphwarden::notify::Notify) {
+        let store = Store::open(&self.database, false).await.unwrap();
+        let settings = Settings { notify, ..(*self.desk.settings).clone() };
+        self.desk = Desk::new(settings, store, self.clock.clone()).unwrap();
+        self.app = app(self.desk.clone());
     }
 
     /// Another desk over the same database: what is left after a crash, or a replica.

@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
-use super::rows::{end, load, settled};
+use super::rows::{end, load};
 use crate::approvals::{Approval, Ask, Kind, Status};
 use crate::error::Error;
+use crate::notify::Happening;
 use crate::people::Person;
 use crate::store::Store;
 use crate::store::journal::{self, Event, Subject};
@@ -36,7 +37,7 @@ impl Store {
                     return Err(Error::ExchangeReused);
                 }
                 let id: String = row.get("approval")?;
-                let approval = settled(&mut tx, &id, now).await?;
+                let approval = self.settled(&mut tx, &id, now).await?;
                 if row.get::<Option<i64>>("withdrawn_at")?.is_some() {
                     Asked { approval, status: Status::Cancelled }
                 } else if approval.status == Status::Approved
@@ -44,7 +45,7 @@ impl Store {
                 {
                     // Another exchange with the same bytes was faster. One grant is one execution, so this
                     // exchange meets the next approval.
-                    let approval = meet_or_open(&mut tx, ask, &fingerprint, now).await?;
+                    let approval = self.meet_or_open(&mut tx, ask, &fingerprint, now).await?;
                     sql("UPDATE exchanges SET approval = ? WHERE exchange = ?")
                         .bind(&approval.id)
                         .bind(&ask.exchange)
@@ -56,7 +57,7 @@ impl Store {
                 }
             }
             None => {
-                let approval = meet_or_open(&mut tx, ask, &fingerprint, now).await?;
+                let approval = self.meet_or_open(&mut tx, ask, &fingerprint, now).await?;
                 sql("INSERT INTO exchanges (exchange, approval, fingerprint, asked_at) VALUES (?, ?, ?, ?)")
                     .bind(&ask.exchange)
                     .bind(&approval.id)
@@ -114,7 +115,7 @@ impl Store {
             }
         };
         let Some(current) = current else { return Err(Error::UnknownApproval) };
-        let approval = settled(&mut tx, &current, now).await?;
+        let approval = self.settled(&mut tx, &current, now).await?;
         let standing = approval.kind() == Kind::Standing;
         // What was answered for good stays answered: only an exchange that still waits can withdraw.
         let waits = approval.status == Status::Pending
@@ -137,32 +138,39 @@ impl Store {
         let cancelled = approval.status == Status::Pending && others == 0;
         if cancelled {
             end(&mut tx, &current, Status::Cancelled, now, None).await?;
+            let ended = Approval { status: Status::Cancelled, ..approval };
+            self.tell(&mut tx, &ended, Happening::Cancelled, now).await?;
             announce(&mut tx, &current).await?;
         }
         tx.commit().await?;
         Ok(cancelled.then_some(current))
     }
-}
 
-/// The open approval for `fingerprint`, or a new one.
-async fn meet_or_open(tx: &mut Tx<'_>, ask: &Ask, fingerprint: &[u8], now: i64) -> Result<Approval, Error> {
-    let open: Option<String> = sql("SELECT id FROM approvals WHERE fingerprint = ? \
+    /// The open approval for `fingerprint`, or a new one.
+    async fn meet_or_open(
+        &self,
+        tx: &mut Tx<'_>,
+        ask: &Ask,
+        fingerprint: &[u8],
+        now: i64,
+    ) -> Result<Approval, Error> {
+        let open: Option<String> = sql("SELECT id FROM approvals WHERE fingerprint = ? \
          AND (state = 'pending' OR (state = 'approved' AND claimed_by IS NULL))")
-    .bind(fingerprint)
-    .first(tx)
-    .await?;
-    if let Some(id) = open {
-        let approval = settled(tx, &id, now).await?;
-        if approval.status != Status::Expired {
-            return Ok(approval);
+        .bind(fingerprint)
+        .first(tx)
+        .await?;
+        if let Some(id) = open {
+            let approval = self.settled(tx, &id, now).await?;
+            if approval.status != Status::Expired {
+                return Ok(approval);
+            }
         }
-    }
-    let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-    let id = Uuid::now_v7().to_string();
-    // Past approvers it is granted and claimed at once, by the exchange that asks.
-    let past = ask.asks.kind() == Kind::BreakGlass;
-    let valid_ms = seconds(ask.asks.grant_seconds.unwrap_or(ask.asks.valid_seconds));
-    sql(
+        let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let id = Uuid::now_v7().to_string();
+        // Past approvers it is granted and claimed at once, by the exchange that asks.
+        let past = ask.asks.kind() == Kind::BreakGlass;
+        let valid_ms = seconds(ask.asks.grant_seconds.unwrap_or(ask.asks.valid_seconds));
+        sql(
         "INSERT INTO approvals (id, fingerprint, requester_issuer, requester_subject, requester_email, requester, \
          operations, rule, approvers, quorum, policy, digest, preview, gateway, created_at, undecided_until, \
          valid_ms, kind, asks, state, ended_at, claimable_until, claimed_by, claimed_at) \
@@ -194,26 +202,31 @@ async fn meet_or_open(tx: &mut Tx<'_>, ask: &Ask, fingerprint: &[u8], now: i64) 
     .bind(past.then_some(now))
     .execute(tx)
     .await?;
-    if let Some(reason) = ask.asks.break_glass.as_ref() {
-        let requester = Person {
-            issuer: ask.requester.issuer.clone(),
-            subject: ask.requester.subject.clone(),
-            name: ask.requester.name.clone(),
-            email: ask.requester.email.clone(),
-            roles: ask.requester.roles.clone(),
-            groups: Vec::new(),
-            token: None,
-        };
-        let subject = Subject {
-            id: &id,
-            status: Some(Status::Approved),
-            decision: None,
-            comment: Some(&reason.reason),
-        };
-        let event = Event { person: Some(&requester), approval: Some(subject), ..Event::new("break_glass") };
-        journal::append(tx, &event, now).await?;
+        if let Some(reason) = ask.asks.break_glass.as_ref() {
+            let requester = Person {
+                issuer: ask.requester.issuer.clone(),
+                subject: ask.requester.subject.clone(),
+                name: ask.requester.name.clone(),
+                email: ask.requester.email.clone(),
+                roles: ask.requester.roles.clone(),
+                groups: Vec::new(),
+                token: None,
+            };
+            let subject = Subject {
+                id: &id,
+                status: Some(Status::Approved),
+                decision: None,
+                comment: Some(&reason.reason),
+            };
+            let event =
+                Event { person: Some(&requester), approval: Some(subject), ..Event::new("break_glass") };
+            journal::append(tx, &event, now).await?;
+        }
+        let approval = self.told(load(tx, &id).await?.ok_or(Error::UnknownApproval)?);
+        let what = if past { Happening::BreakGlass } else { Happening::Asked };
+        self.tell(tx, &approval, what, now).await?;
+        Ok(approval)
     }
-    load(tx, &id).await?.ok_or(Error::UnknownApproval)
 }
 
 /// Claims a granted approval for `exchange`, once.

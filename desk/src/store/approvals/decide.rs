@@ -1,8 +1,9 @@
 //! People: a decision, a review, a revocation, each with its entry in the desk's own chain.
 
-use super::rows::{end, load, settle};
+use super::rows::{end, load};
 use crate::approvals::{Approval, Given, RemarkKind, Status, Verdict};
 use crate::error::Error;
+use crate::notify::Happening;
 use crate::people::Person;
 use crate::store::Store;
 use crate::store::journal::{self, Event, Subject};
@@ -20,10 +21,7 @@ impl Store {
     ) -> Result<Approval, Error> {
         let comment = given.comment()?;
         let mut tx = self.begin().await?;
-        let approval = match settle(&mut tx, id, now).await? {
-            Some(approval) => self.told(approval),
-            None => return Err(Error::UnknownApproval),
-        };
+        let approval = self.settled(&mut tx, id, now).await?;
         if let Err(refusal) = approval.may_decide(person, now) {
             // Settling may have ended the approval, which is worth keeping.
             tx.commit().await?;
@@ -51,7 +49,7 @@ impl Store {
             }
             None => {}
         }
-        let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
+        let approval = self.told(load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?);
         let event = Event {
             person: Some(person),
             approval: Some(Subject {
@@ -63,9 +61,10 @@ impl Store {
             ..Event::new("decision")
         };
         journal::append(&mut tx, &event, now).await?;
+        self.tell(&mut tx, &approval, Happening::of(approval.status), now).await?;
         announce(&mut tx, id).await?;
         tx.commit().await?;
-        Ok(self.told(approval))
+        Ok(approval)
     }
 
     /// Keeps what a person says about an approval afterwards, with an entry in the desk's own chain; a revocation
@@ -80,8 +79,7 @@ impl Store {
         now: i64,
     ) -> Result<Approval, Error> {
         let mut tx = self.begin().await?;
-        let approval = settle(&mut tx, id, now).await?.ok_or(Error::UnknownApproval)?;
-        let approval = self.told(approval);
+        let approval = self.settled(&mut tx, id, now).await?;
         let may = match what {
             RemarkKind::Review => approval.may_review(person),
             RemarkKind::Revocation => approval.may_revoke(person, now),
@@ -109,7 +107,7 @@ impl Store {
                 .execute(&mut tx)
                 .await?;
         }
-        let approval = load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?;
+        let approval = self.told(load(&mut tx, id).await?.ok_or(Error::UnknownApproval)?);
         let event = Event {
             person: Some(person),
             approval: Some(Subject { id, status: Some(approval.status), decision: None, comment }),
@@ -117,8 +115,9 @@ impl Store {
             ..Event::new(what.word())
         };
         journal::append(&mut tx, &event, now).await?;
+        self.tell(&mut tx, &approval, Happening::of_remark(what), now).await?;
         announce(&mut tx, id).await?;
         tx.commit().await?;
-        Ok(self.told(approval))
+        Ok(approval)
     }
 }

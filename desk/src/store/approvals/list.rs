@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// The approval with what this desk knows about who is who.
-    pub(super) fn told(&self, mut approval: Approval) -> Approval {
+    pub(in crate::store) fn told(&self, mut approval: Approval) -> Approval {
         approval.kin = std::sync::Arc::clone(&self.kin);
         approval
     }

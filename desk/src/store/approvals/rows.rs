@@ -2,6 +2,8 @@
 
 use crate::approvals::{Approval, Asks, Decision, Denial, Remark, RemarkKind, Sight, Status, Verdict};
 use crate::error::Error;
+use crate::notify::Happening;
+use crate::store::Store;
 use crate::store::sql::{On, Row, Tx, sql};
 
 /// The columns that [`read`] reads.
@@ -31,23 +33,33 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Loads an approval and writes down what time has done to it.
-pub(super) async fn settle(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Option<Approval>, Error> {
-    let Some(mut approval) = load(tx, id).await? else { return Ok(None) };
-    let status = approval.status_at(now);
-    if status != approval.status {
-        sql("UPDATE approvals SET state = 'expired', ended_at = coalesce(ended_at, ?) WHERE id = ?")
-            .bind(now)
-            .bind(id)
-            .execute(tx)
-            .await?;
-        approval.status = status;
+impl Store {
+    /// Loads an approval and writes down what time has done to it.
+    pub(in crate::store) async fn settle(
+        &self,
+        tx: &mut Tx<'_>,
+        id: &str,
+        now: i64,
+    ) -> Result<Option<Approval>, Error> {
+        let Some(approval) = load(tx, id).await? else { return Ok(None) };
+        let mut approval = self.told(approval);
+        let status = approval.status_at(now);
+        if status != approval.status {
+            sql("UPDATE approvals SET state = 'expired', ended_at = coalesce(ended_at, ?) WHERE id = ?")
+                .bind(now)
+                .bind(id)
+                .execute(tx)
+                .await?;
+            approval.status = status;
+            self.tell(tx, &approval, Happening::of(status), now).await?;
+        }
+        Ok(Some(approval))
     }
-    Ok(Some(approval))
-}
 
-pub(super) async fn settled(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Approval, Error> {
-    settle(tx, id, now).await?.ok_or(Error::UnknownApproval)
+    /// The same for an approval that is there.
+    pub(super) async fn settled(&self, tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Approval, Error> {
+        self.settle(tx, id, now).await?.ok_or(Error::UnknownApproval)
+    }
 }
 
 pub(super) async fn load(connection: &mut impl On, id: &str) -> Result<Option<Approval>, Error> {
