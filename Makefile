@@ -87,7 +87,7 @@ bench: build venv ## Compare Envoy alone, with a no-op filter, with its own jwt_
 	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop -p graphwarden-bench-copy -p graphwarden-bench-decide
 	cargo build --profile fast -p graphwarden-bench
 	@# Every figure is shown, whichever bar is missed.
-	missed=0; for what in "" decisions identity ledger; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
+	missed=0; for what in "" decisions identity approvals ledger; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
 
 .PHONY: bench-kernels
 bench-kernels: ## Criterion benchmarks of the parts

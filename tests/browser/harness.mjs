@@ -56,6 +56,8 @@ export async function stranger(options = {}) {
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme,
+    // A colour on its way to another is neither.
+    reducedMotion: "reduce",
     locale: "en-GB",
     timezoneId: "UTC",
     acceptDownloads: true,

@@ -1,5 +1,5 @@
 // A real OpenID Connect provider (the npm package oidc-provider) for the end-to-end tests: people sign in by
-// authorization code, machines by client credentials, access tokens are JWTs (RFC 9068) for LangGraph.
+// authorization code or device code, machines by client credentials, access tokens are JWTs (RFC 9068) for LangGraph.
 //
 //   node oidc-provider.mjs PORT
 //
@@ -19,6 +19,7 @@ const issuer = `http://127.0.0.1:${port}`;
 const resource = "urn:example:langgraph";
 
 const people = {
+  mia: { name: "Mia Manager", email: "mia@example.com", roles: ["manager"] },
   zoe: { name: "Zoë O'Brien", email: "zoe.obrien@example.com", roles: ["analyst"] },
 };
 
@@ -41,6 +42,13 @@ function provider(keys) {
         application_type: "native",
       },
       {
+        client_id: "terminal",
+        token_endpoint_auth_method: "none",
+        grant_types: ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
+        response_types: [],
+        redirect_uris: [],
+      },
+      {
         client_id: "nightly",
         client_secret: "synthetic-client-secret",
         grant_types: ["client_credentials"],
@@ -48,6 +56,10 @@ function provider(keys) {
         redirect_uris: [],
       },
     ],
+    // The desk learns who someone is from the ID token.
+    claims: { openid: ["sub"], profile: ["name", "roles"], email: ["email"] },
+    conformIdTokenClaims: false,
+    issueRefreshToken: async (_, client) => client.grantTypeAllowed("refresh_token"),
     findAccount: (_, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
     extraTokenClaims: async ({ oidc }, token) => {
       // Only tokens for LangGraph are JWTs; the twin is none, and gets here too.
@@ -58,6 +70,7 @@ function provider(keys) {
     },
     features: {
       clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
       introspection: { enabled: true },
       revocation: { enabled: true },
       devInteractions: { enabled: true },

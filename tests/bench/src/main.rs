@@ -6,6 +6,7 @@
 //! itself where there are two; load and upstream share the other. Processor time per request is
 //! Envoy's own, read from the kernel, and the steadiest figure on a busy machine.
 
+mod approvals;
 mod decide;
 mod identity;
 mod ledger;
@@ -78,6 +79,8 @@ enum Role {
     },
     /// Measures what it costs to know who calls, beside Envoy's jwt_authn
     Identity(identity::Arguments),
+    /// Measures the time from a person's decision to the request at the upstream
+    Approvals,
     /// Measures a whole decision inside Envoy's V8
     Decisions,
 }
@@ -98,7 +101,7 @@ fn main() -> Result<()> {
     match arguments.command {
         Some(Role::Upstream { port }) => return upstream::serve(port),
         Some(Role::Ledger { records, desk_only }) => return ledger::measure(records, desk_only),
-        Some(Role::Identity(_) | Role::Decisions) | None => {}
+        Some(Role::Identity(_) | Role::Decisions | Role::Approvals) | None => {}
     }
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -107,10 +110,17 @@ fn main() -> Result<()> {
         site.passed();
         return Ok(());
     }
+    if let Some(Role::Approvals) = arguments.command {
+        runtime
+            .block_on(approvals::measure(&site))
+            .with_context(|| format!("logs: {}", site.folder().display()))?;
+        site.passed();
+        return Ok(());
+    }
     let (port, _answering) = answering(&site, &runtime)?;
     let compared = match arguments.command {
         Some(Role::Identity(arguments)) => identity::compare(arguments, &site, &runtime, port.number()),
-        Some(Role::Upstream { .. } | Role::Ledger { .. } | Role::Decisions) | None => {
+        Some(Role::Upstream { .. } | Role::Ledger { .. } | Role::Decisions | Role::Approvals) | None => {
             compare(&arguments, &site, &runtime, port.number())
         }
     };

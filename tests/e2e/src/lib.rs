@@ -67,7 +67,7 @@ impl Gate {
     }
 
     /// A worker has the issuer's keys a moment after Envoy serves; until then the gate says 503.
-    async fn wait_for_keys(&self) -> Result<()> {
+    pub async fn wait_for_keys(&self) -> Result<()> {
         // A denied operation: nothing reaches the upstream, nothing is decided, but the token is read.
         let ask = Ask::get("/internal/nothing").bearer(&self.token(Person::Auditor));
         wait_until("the issuer's keys in the filter", Duration::from_secs(15), async || {

@@ -148,6 +148,16 @@ fn no_answer_from_the_approval_service_means_no() {
                 }
                 text if text.contains("9007") => vec![Act::Reset],
                 text if text.contains("9008") => Reply::json(200, &approved),
+                text if text.contains("9009") => Reply::json(504, &approved),
+                text if text.contains("9010") => {
+                    // Half of a body that would say yes, then the end of the connection.
+                    let body = approved.to_string();
+                    let mut bytes = Reply::head(200, &[("content-type", "application/json")]);
+                    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+                    bytes.extend_from_slice(&body.as_bytes()[..body.len() / 2]);
+                    vec![Act::Send(bytes), Act::Close]
+                }
+                text if text.contains("9011") => vec![Act::Close],
                 _ => Reply::json(404, &json!({})),
             }
         })
@@ -167,7 +177,7 @@ fn no_answer_from_the_approval_service_means_no() {
         hold(&mut setup, "3s");
         let envoy = graphwarden_stand::Envoy::start(site, &setup).await?;
         let token = issuer.token(Person::Engineer);
-        for amount in 9001..=9007 {
+        for amount in (9001..=9007).chain(9009..=9011) {
             let answer = billing(amount).bearer(&token).send(envoy.port()).await?;
             ensure!(
                 answer.status == 503 && reason(&answer) == "approval_unavailable"

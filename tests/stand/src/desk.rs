@@ -30,15 +30,16 @@ impl Desk {
 
     /// Starts the desk on this port.
     pub async fn start_on(port: Port, site: &Site, issuer: &str) -> Result<Self> {
-        Self::start_so(port, site, issuer, |_| {}).await
+        Self::start_with(port, site, issuer, |_| {}).await
     }
 
     /// Starts the desk with what the test adds to its arguments and environment.
     pub async fn start_told(site: &Site, issuer: &str, tell: impl FnOnce(&mut Command)) -> Result<Self> {
-        Self::start_so(free_port()?, site, issuer, tell).await
+        Self::start_with(free_port()?, site, issuer, tell).await
     }
 
-    async fn start_so(
+    /// Starts the desk on this port with what the test adds to its arguments and environment.
+    pub async fn start_with(
         port: Port,
         site: &Site,
         issuer: &str,
@@ -50,8 +51,7 @@ impl Desk {
             .args(["serve", "--listen", &format!("127.0.0.1:{number}"), "--issuer", issuer])
             // The issuer's tokens are for LangGraph; its people use the same ones at the desk's API.
             .args(["--audience", "langgraph"])
-            .arg("--database")
-            .arg(site.folder().join("desk.db"))
+            .env("GRAPHWARDEN_DATABASE", site.folder().join("desk.db"))
             .env("GRAPHWARDEN_TOKEN", GATEWAY_TOKEN)
             .current_dir(site.folder());
         tell(&mut command);

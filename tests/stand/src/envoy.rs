@@ -43,6 +43,8 @@ pub struct EnvoySetup {
     pub langgraph: u16,
     /// Port of the desk; a closed port when the test has none.
     pub desk: u16,
+    /// Ports of more replicas of the desk.
+    pub replicas: Vec<u16>,
     /// Port of the issuer.
     pub idp: u16,
     /// `allow_on_headers_stop_iteration`.
@@ -67,6 +69,7 @@ impl EnvoySetup {
             policy,
             langgraph,
             desk,
+            replicas: Vec::new(),
             idp,
             allow_stop: true,
             concurrency: 1,
@@ -228,8 +231,13 @@ fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<
         };
         // No name to resolve, and no TLS before parts on this machine.
         cluster["type"] = json!("STATIC");
-        cluster["load_assignment"]["endpoints"] =
-            json!([{ "lb_endpoints": [{ "endpoint": { "address": address(number) } }] }]);
+        let mut places = vec![number];
+        if cluster["name"] == "desk" {
+            places.extend(&setup.replicas);
+        }
+        let places: Vec<Value> =
+            places.into_iter().map(|number| json!({ "endpoint": { "address": address(number) } })).collect();
+        cluster["load_assignment"]["endpoints"] = json!([{ "lb_endpoints": places }]);
         if let Some(members) = cluster.as_object_mut() {
             members.remove("transport_socket");
         }

@@ -121,7 +121,7 @@ impl OidcProvider {
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
-        let mut browser = Browser { http: &self.http, url: &self.url, cookies: BTreeMap::new() };
+        let mut browser = Browser::new(self);
         let page = browser.follow(self.http.get(format!("{}/auth", self.url)).query(&query)).await?;
         let login = [("prompt", "login"), ("login", person), ("password", "any")];
         let page = browser.follow(self.http.post(page.form()?).form(&login)).await?;
@@ -140,6 +140,26 @@ impl OidcProvider {
             ("code", &code),
         ];
         access_token(self.http.post(format!("{}/token", self.url)).form(&form).send().await?).await
+    }
+
+    /// Signs in as this person at the place that a device shows (RFC 8628 section 3.3), and lets it in.
+    pub async fn allow_device(&self, place: &str, person: &str) -> Result<()> {
+        let mut browser = Browser::new(self);
+        browser.follow(self.http.get(place)).await?;
+        // The code as it came with the place, then that it is the one on the device.
+        for confirm in [false, true] {
+            let (xsrf, code) = (browser.field("xsrf")?, browser.field("user_code")?);
+            let mut form = vec![("xsrf", xsrf.as_str()), ("user_code", code.as_str())];
+            if confirm {
+                form.push(("confirm", "yes"));
+            }
+            browser.follow(self.http.post(format!("{}/device", self.url)).form(&form)).await?;
+        }
+        let login = [("prompt", "login"), ("login", person), ("password", "any")];
+        browser.follow(self.http.post(browser.at.clone()).form(&login)).await?;
+        browser.follow(self.http.post(browser.at.clone()).form(&[("prompt", "consent")])).await?;
+        ensure!(browser.text.contains("Success"), "the provider did not let the device in: {}", browser.text);
+        Ok(())
     }
 }
 
@@ -183,9 +203,32 @@ struct Browser<'a> {
     http: &'a Client,
     url: &'a str,
     cookies: BTreeMap<String, String>,
+    /// The address of the last page.
+    at: String,
+    /// The last page.
+    text: String,
 }
 
-impl Browser<'_> {
+impl<'a> Browser<'a> {
+    fn new(provider: &'a OidcProvider) -> Self {
+        Self {
+            http: &provider.http,
+            url: &provider.url,
+            cookies: BTreeMap::new(),
+            at: String::new(),
+            text: String::new(),
+        }
+    }
+
+    /// The value of a hidden field of the last page.
+    fn field(&self, name: &str) -> Result<String> {
+        let value = self.text.split(&format!("name=\"{name}\"")).nth(1).and_then(|rest| {
+            let (before, rest) = rest.split_once("value=\"")?;
+            (!before.contains('>')).then(|| rest.split('"').next().unwrap_or_default().to_owned())
+        });
+        value.with_context(|| format!("the page has no field {name}: {}", self.text))
+    }
+
     async fn follow(&mut self, request: reqwest::RequestBuilder) -> Result<Page> {
         let mut request = request;
         for _ in 0..10 {
@@ -194,7 +237,9 @@ impl Browser<'_> {
             let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let Some(location) = location else {
                 let (status, here) = (answer.status(), answer.url().to_string());
-                ensure!(status.is_success(), "{here} answered {status}: {}", answer.text().await?);
+                self.text = answer.text().await?;
+                self.at.clone_from(&here);
+                ensure!(status.is_success(), "{here} answered {status}: {}", self.text);
                 // The development pages send each form to the address that they are at.
                 return Ok(Page::Form(here));
             };
