@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 /// How many requests are held at once.
 const HELD: u64 = 1_000;
 /// Longer than all of it takes.
-const HOLD: Duration = Duration::from_secs(180);
+const HOLD: Duration = Duration::from_secs(280);
 
 async fn upstream() -> Result<Upstream> {
     Upstream::start(|_| Reply::json(200, &json!({"receipt": true}))).await
@@ -79,7 +79,7 @@ fn of_a_thousand_held_at_once_each_is_forwarded_once_or_refused_through_a_kill_o
         let upstream = upstream().await?;
         let mut gate = Gate::with(site, upstream.port(), |setup| {
             setup.concurrency = 2;
-            terms(setup, |approval| approval["hold"] = json!("180s"));
+            terms(setup, |approval| approval["hold"] = json!("280s"));
         })
         .await?;
         let (token, port) = (gate.token(Person::Engineer), gate.port());
@@ -92,7 +92,7 @@ fn of_a_thousand_held_at_once_each_is_forwarded_once_or_refused_through_a_kill_o
         }
         let manager = gate.token(Person::Manager);
         let mut ids = BTreeMap::new();
-        wait_until("a thousand approvals", Duration::from_secs(60), async || {
+        wait_until("a thousand approvals", Duration::from_secs(120), async || {
             match waiting(&gate, &manager).await {
                 Ok(found) => {
                     ids = found;
