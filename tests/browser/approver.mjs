@@ -129,6 +129,9 @@ test("a decision of others arrives while one reads, and what one wrote is not lo
   await look(page, "request-quorum");
   await page.getByRole("button", { name: "Deny" }).click();
   await page.getByText("Denied. The request was not carried out.").waitFor();
+  // Elsewhere it is told with what was agreed to before it ended.
+  await page.goto(desk(`/approvals/${await ask()}`));
+  await card(page, id).getByText("1 of 2 agreed").waitFor();
 });
 
 test("who sends twice, late, or a form of their own making is told so, and nothing changes", async ({ expects }) => {

@@ -96,6 +96,7 @@ pub(super) fn span(milliseconds: i64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 if seconds % 3_600 < 60 => format!("{} h", seconds / 3_600),
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
@@ -278,6 +279,7 @@ mod tests {
         assert_eq!(span(59_999), "59 s");
         assert_eq!(span(61_000), "1 min");
         assert_eq!(span(3_660_000), "1 h 1 min");
+        assert_eq!(span(3_600_000), "1 h");
         assert_eq!(span(90_000_000), "1 d 1 h");
         assert_eq!(span(-5), "0 s");
         assert_eq!(time(0), "1 Jan 1970, 00:00:00 UTC");

@@ -4,7 +4,7 @@ use super::rows::{columns, decisions, load, read, remarks};
 use crate::approvals::{Approval, Kind, Status};
 use crate::error::Error;
 use crate::store::Store;
-use crate::store::sql::sql;
+use crate::store::sql::{Row, sql};
 
 /// Which approvals to list.
 #[derive(Debug, Clone, Default)]
@@ -102,15 +102,7 @@ impl Store {
         query.push_bind(i64::from(filter.limit) + 1);
         let rows = query.fetch_all(&mut self.reader().await?).await?;
         let more = rows.len() > filter.limit as usize;
-        let mut approvals = Vec::with_capacity(rows.len());
-        let mut connection = self.reader().await?;
-        for row in rows.iter().take(filter.limit as usize) {
-            let mut approval = read(row)?;
-            approval.decisions = decisions(&mut connection, &approval.id).await?;
-            approval.remarks = remarks(&mut connection, &approval.id).await?;
-            approval.status = approval.status_at(now);
-            approvals.push(self.told(approval));
-        }
+        let approvals = self.whole(rows.iter().take(filter.limit as usize), now).await?;
         Ok(Listed { approvals, more })
     }
 
@@ -129,13 +121,21 @@ impl Store {
         .bind(limit)
         .fetch_all(&mut self.reader().await?)
         .await?;
-        rows.iter()
-            .map(|row| {
-                let mut approval = read(row)?;
-                approval.status = approval.status_at(now);
-                Ok(self.told(approval))
-            })
-            .collect()
+        self.whole(rows.iter(), now).await
+    }
+
+    /// The approvals of these rows with what people said about them, as they stand at `now`.
+    async fn whole(&self, rows: impl Iterator<Item = &Row>, now: i64) -> Result<Vec<Approval>, Error> {
+        let mut connection = self.reader().await?;
+        let mut approvals = Vec::new();
+        for row in rows {
+            let mut approval = read(row)?;
+            approval.decisions = decisions(&mut connection, &approval.id).await?;
+            approval.remarks = remarks(&mut connection, &approval.id).await?;
+            approval.status = approval.status_at(now);
+            approvals.push(self.told(approval));
+        }
+        Ok(approvals)
     }
 
     /// The approval with what this desk knows about who is who.
