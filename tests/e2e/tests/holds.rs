@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 /// How many requests are held at once.
 const HELD: u64 = 1_000;
 /// Longer than all of it takes.
-const HOLD: Duration = Duration::from_secs(280);
+const HOLD: Duration = Duration::from_secs(240);
 
 async fn upstream() -> Result<Upstream> {
     Upstream::start(|_| Reply::json(200, &json!({"receipt": true}))).await
@@ -79,7 +79,7 @@ fn of_a_thousand_held_at_once_each_is_forwarded_once_or_refused_through_a_kill_o
         let upstream = upstream().await?;
         let mut gate = Gate::with(site, upstream.port(), |setup| {
             setup.concurrency = 2;
-            terms(setup, |approval| approval["hold"] = json!("280s"));
+            terms(setup, |approval| approval["hold"] = json!("240s"));
         })
         .await?;
         let (token, port) = (gate.token(Person::Engineer), gate.port());
