@@ -1,6 +1,6 @@
 //! Reading approvals: one, many by a filter, and what the same person asked before.
 
-use super::rows::{columns, decisions, load, read, remarks};
+use super::rows::{columns, fill, load, read};
 use crate::approvals::{Approval, Kind, Status};
 use crate::error::Error;
 use crate::store::Store;
@@ -126,16 +126,12 @@ impl Store {
 
     /// The approvals of these rows with what people said about them, as they stand at `now`.
     async fn whole(&self, rows: impl Iterator<Item = &Row>, now: i64) -> Result<Vec<Approval>, Error> {
-        let mut connection = self.reader().await?;
-        let mut approvals = Vec::new();
-        for row in rows {
-            let mut approval = read(row)?;
-            approval.decisions = decisions(&mut connection, &approval.id).await?;
-            approval.remarks = remarks(&mut connection, &approval.id).await?;
+        let mut approvals: Vec<Approval> = rows.map(read).collect::<Result<_, _>>()?;
+        fill(&mut self.reader().await?, &mut approvals).await?;
+        for approval in &mut approvals {
             approval.status = approval.status_at(now);
-            approvals.push(self.told(approval));
         }
-        Ok(approvals)
+        Ok(approvals.into_iter().map(|approval| self.told(approval)).collect())
     }
 
     /// The approval with what this desk knows about who is who.

@@ -69,8 +69,7 @@ pub(super) async fn load(connection: &mut impl On, id: &str) -> Result<Option<Ap
         .await?;
     let Some(row) = row else { return Ok(None) };
     let mut approval = read(&row)?;
-    approval.decisions = decisions(connection, id).await?;
-    approval.remarks = remarks(connection, id).await?;
+    fill(connection, std::slice::from_mut(&mut approval)).await?;
     Ok(Some(approval))
 }
 
@@ -123,52 +122,62 @@ fn asks(row: &Row) -> Result<Asks, Error> {
     })
 }
 
-pub(super) async fn remarks(connection: &mut impl On, id: &str) -> Result<Vec<Remark>, Error> {
-    let rows = sql(
-        "SELECT kind, verdict, issuer, subject, name, comment, at FROM remarks WHERE approval = ? ORDER BY id",
-    )
-    .bind(id)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let review = row.get::<String>("kind")? == RemarkKind::Review.word();
-            Ok(Remark {
-                kind: if review { RemarkKind::Review } else { RemarkKind::Revocation },
-                verdict: row.get("verdict")?,
-                issuer: row.get("issuer")?,
-                subject: row.get("subject")?,
-                name: row.get("name")?,
-                comment: row.get("comment")?,
-                at: row.get("at")?,
-            })
-        })
-        .collect()
+/// Adds to approvals what people decided and said about them, each in its order; two statements however many there are.
+pub(super) async fn fill(connection: &mut impl On, approvals: &mut [Approval]) -> Result<(), Error> {
+    if approvals.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = approvals.iter().map(|approval| approval.id.clone()).collect();
+    let of = |columns: &str, table: &str| {
+        let mut query = sql(format!("SELECT approval, {columns} FROM {table} WHERE approval IN ("));
+        for (index, id) in ids.iter().enumerate() {
+            query.push(if index == 0 { "" } else { ", " }).push_bind(id);
+        }
+        query.push(") ORDER BY id");
+        query
+    };
+    let decided = of("issuer, subject, name, email, decision, comment, at, fits", "decisions");
+    for row in decided.fetch_all(connection).await? {
+        if let Some(approval) = of_row(approvals, &row)? {
+            approval.decisions.push(decision(&row)?);
+        }
+    }
+    let said = of("kind, verdict, issuer, subject, name, comment, at", "remarks");
+    for row in said.fetch_all(connection).await? {
+        if let Some(approval) = of_row(approvals, &row)? {
+            approval.remarks.push(remark(&row)?);
+        }
+    }
+    Ok(())
 }
 
-pub(super) async fn decisions(connection: &mut impl On, id: &str) -> Result<Vec<Decision>, Error> {
-    let rows = sql(
-        "SELECT issuer, subject, name, email, decision, comment, at, fits FROM decisions WHERE approval = ? ORDER BY id",
-    )
-    .bind(id)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Decision {
-                issuer: row.get("issuer")?,
-                subject: row.get("subject")?,
-                name: row.get("name")?,
-                email: row.get("email")?,
-                verdict: if row.get::<String>("decision")? == "approve" {
-                    Verdict::Approve
-                } else {
-                    Verdict::Deny
-                },
-                comment: row.get("comment")?,
-                at: row.get("at")?,
-                fits: serde_json::from_str(&row.get::<String>("fits")?)?,
-            })
-        })
-        .collect()
+fn of_row<'a>(approvals: &'a mut [Approval], row: &Row) -> Result<Option<&'a mut Approval>, Error> {
+    let id: String = row.get("approval")?;
+    Ok(approvals.iter_mut().find(|approval| approval.id == id))
+}
+
+fn remark(row: &Row) -> Result<Remark, Error> {
+    let review = row.get::<String>("kind")? == RemarkKind::Review.word();
+    Ok(Remark {
+        kind: if review { RemarkKind::Review } else { RemarkKind::Revocation },
+        verdict: row.get("verdict")?,
+        issuer: row.get("issuer")?,
+        subject: row.get("subject")?,
+        name: row.get("name")?,
+        comment: row.get("comment")?,
+        at: row.get("at")?,
+    })
+}
+
+fn decision(row: &Row) -> Result<Decision, Error> {
+    Ok(Decision {
+        issuer: row.get("issuer")?,
+        subject: row.get("subject")?,
+        name: row.get("name")?,
+        email: row.get("email")?,
+        verdict: if row.get::<String>("decision")? == "approve" { Verdict::Approve } else { Verdict::Deny },
+        comment: row.get("comment")?,
+        at: row.get("at")?,
+        fits: serde_json::from_str(&row.get::<String>("fits")?)?,
+    })
 }
