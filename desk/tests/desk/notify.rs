@@ -346,3 +346,22 @@ notify:
     }
     assert!(!text.contains("hunter2"), "{text}");
 }
+
+#[test]
+fn the_documents_settings_are_taken() {
+    let page = include_str!("../../../docs/approvals.md");
+    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), yaml).unwrap();
+    let raw = Raw::read(path.path()).unwrap();
+    let environment = |name: &str| match name {
+        "TICKETS_SECRET" => Some(SECRET.to_owned()),
+        "SLACK_URL" => Some("https://hooks.slack.example/services/T0/B0/x".to_owned()),
+        "SMTP_PASSWORD" => Some("hunter2-hunter2".to_owned()),
+        "GRAPHWARDEN_LOG_KEY" => Some(graphwarden::log::LogKey::new_private()),
+        name => crate::room::environment(name),
+    };
+    let settings = Settings::resolve(raw, &environment).unwrap();
+    assert_eq!(settings.notify.in_words(), "webhook tickets, slack approvers, mail managers");
+    assert!(settings.summary().contains("told are webhook tickets"), "{}", settings.summary());
+}
