@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::json;
 use url::Url;
 
-use crate::conform::{Checked, Decider, Finding, Service, run as try_everything};
+use crate::conform::{Checked, Decider, Finding, Service, names, run as try_everything};
 
 /// What can be told to `conform`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,9 @@ pub struct Args {
     /// Name of an environment variable that holds an approver's OIDC token, for services with the desk's own API for people; twice for two people
     #[arg(long = "approver-token-env", value_name = "NAME", conflicts_with = "decide")]
     approver_tokens: Vec<String>,
+    /// Try only this check; may be given again
+    #[arg(long, value_name = "CHECK")]
+    only: Vec<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -38,6 +41,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             .filter(|secret| !secret.is_empty())
             .with_context(|| format!("the environment variable {name} is not set"))
     };
+    if let Some(unknown) = args.only.iter().find(|only| !names().any(|name| name == only.as_str())) {
+        anyhow::bail!(
+            "there is no check {unknown}; the checks are {}",
+            names().collect::<Vec<_>>().join(", ")
+        );
+    }
     let service = Service::new(&args.url, secret(&args.token_env)?, args.approver)?;
     let decider = match args.decide {
         Some(program) => {
@@ -58,7 +67,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             println!("{checked}");
         }
     };
-    let report = super::runtime()?.block_on(try_everything(&service, &decider, show));
+    let report = super::runtime()?.block_on(try_everything(&service, &decider, &args.only, show));
     let (broken, unproven) = (report.broken(), report.unproven());
     if args.json {
         let checks = report.checks.iter().map(|check| {

@@ -97,10 +97,22 @@ struct Check {
     run: for<'a> fn(&'a Service, &'a Decider) -> Try<'a>,
 }
 
-/// Runs every check against `service`; `on` is told of each as it ends.
-pub async fn run(service: &Service, decider: &Decider, mut on: impl FnMut(&Checked)) -> Report {
+/// The names of all checks, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    alone::CHECKS.iter().chain(people::CHECKS).map(|check| check.name)
+}
+
+/// Runs the checks that `only` names, or every one where it names none, against `service`; `on` is told of each as it
+/// ends.
+pub async fn run(
+    service: &Service,
+    decider: &Decider,
+    only: &[String],
+    mut on: impl FnMut(&Checked),
+) -> Report {
     let mut report = Report::default();
-    for check in alone::CHECKS.iter().chain(people::CHECKS) {
+    let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| name == check.name);
+    for check in alone::CHECKS.iter().chain(people::CHECKS).filter(wanted) {
         let finding = if decider.people() < check.people {
             Finding::Unproven(match check.people {
                 1 => "nobody can decide here; name a way with --decide or --approver-token-env",
