@@ -74,7 +74,7 @@ async fn is_whole(database: &Database) {
     }))
     .unwrap();
     assert_eq!(store.ask(&ask, THEN).await.unwrap().status, Status::Pending);
-    store.is_ready().await.unwrap();
+    store.is_ready(THEN).await.unwrap();
     store.close().await;
     // Again: nothing is left to do.
     Store::open(database, false).await.unwrap().close().await;

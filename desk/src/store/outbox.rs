@@ -287,7 +287,7 @@ impl Store {
         let mut tx = self.begin().await?;
         for row in &due {
             let id: String = row.at(0)?;
-            self.settle(&mut tx, &id, now).await?;
+            self.settle_one(&mut tx, &id, now).await?;
             super::replicas::announce(&mut tx, &id).await?;
             ended.push(id);
         }

@@ -35,7 +35,7 @@ pub(super) async fn end(
 
 impl Store {
     /// Loads an approval and writes down what time has done to it.
-    pub(in crate::store) async fn settle(
+    pub(in crate::store) async fn settle_one(
         &self,
         tx: &mut Tx<'_>,
         id: &str,
@@ -58,7 +58,7 @@ impl Store {
 
     /// The same for an approval that is there.
     pub(super) async fn settled(&self, tx: &mut Tx<'_>, id: &str, now: i64) -> Result<Approval, Error> {
-        self.settle(tx, id, now).await?.ok_or(Error::UnknownApproval)
+        self.settle_one(tx, id, now).await?.ok_or(Error::UnknownApproval)
     }
 }
 
