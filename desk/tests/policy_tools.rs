@@ -212,22 +212,44 @@ fn a_table_wants_people_it_knows_and_something_to_expect() {
     assert_eq!(run("tests: [{ name: x, what: GET /ok, expect: perhaps }]\n").status.code(), Some(1));
 }
 
-/// A policy that asks LangGraph about graphs and owners, a table with this in it, and what comes of it.
-fn table_of_owners(tests: &str, known: &str) -> Output {
-    let folder = tempfile::tempdir().unwrap();
+/// A policy that asks LangGraph about graphs and owners, and lets nobody run billing; `then` is what becomes of who
+/// tries.
+fn policy_with_lookups(rule: &str, then: &str) -> String {
     let preset = std::fs::read_to_string(root().join("policies/presets/langgraph-default.yaml")).unwrap();
     let policy = preset
         .replace("  public: [system.health]\n", "  public: [system.health]\n  lookups: { cluster: langgraph }\n")
         .replace(
             "access:\n  rules:\n",
-            "access:\n  ownership: { key: owner, value: identity.subject, except: [\"role:admin\"] }\n  rules:\n    - name: no billing\n      operations: [threads.create_run, crons.*]\n      when: 'graph == \"billing\"'\n      then: deny\n",
+            &format!("access:\n  ownership: {{ key: owner, value: identity.subject, except: [\"role:admin\"] }}\n  rules:\n    - name: {rule}\n      operations: [threads.create_run, crons.*]\n      when: 'graph == \"billing\"'\n      then: {then}\n"),
         );
-    assert!(policy.contains("lookups") && policy.contains("no billing"));
-    std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    assert!(policy.contains("lookups") && policy.contains(rule));
+    policy
+}
+
+/// A table with this in it over such a policy, and what comes of it.
+fn table_of_owners(tests: &str, known: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), policy_with_lookups("no billing", "deny")).unwrap();
     let path = folder.path().join("table.yaml");
     let people = "people: { uma: { sub: uma }, eli: { sub: eli }, adam: { sub: adam, roles: [admin] } }";
     std::fs::write(&path, format!("policy: policy.yaml\n{people}\n{known}\ntests:\n{tests}")).unwrap();
     graphwarden(&["test", path.to_str().unwrap(), "--verbose"], "")
+}
+
+#[test]
+fn the_table_in_the_policy_reference_holds() {
+    let reference = std::fs::read_to_string(root().join("docs/policy.md")).unwrap();
+    let mut blocks = reference.split("```yaml\n").filter_map(|rest| rest.split("```").next());
+    let table = blocks.find(|block| block.starts_with("policy: policy.yaml\n")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let policy =
+        policy_with_lookups("billing needs a manager", "{ approval: { approvers: [\"role:manager\"] } }");
+    let service = "approvals: { cluster: desk, token: { env: GRAPHWARDEN_TOKEN } }";
+    std::fs::write(folder.path().join("policy.yaml"), format!("{policy}\n{service}\n")).unwrap();
+    let path = folder.path().join("table.yaml");
+    std::fs::write(&path, table).unwrap();
+    let tested = graphwarden(&["test", path.to_str().unwrap(), "--verbose"], "");
+    assert!(tested.status.success(), "{}{}", text(&tested.stdout), text(&tested.stderr));
 }
 
 #[test]
