@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use graphwarden_stand::{Answer, Ask, Person, wait_until};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::parts::Parts;
 use crate::screen::{Screen, Tint};
@@ -218,8 +217,7 @@ impl Walk<'_> {
         let mut count = 0;
         for line in text.lines() {
             let value: Value = serde_json::from_str(line).context("a line of the export")?;
-            let hash: String =
-                Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = blake2b_simd::Params::new().hash_length(32).hash(line.as_bytes()).to_hex().to_string();
             let chain = value["chain"].as_str().unwrap_or_default().to_owned();
             let (seq, prev) =
                 (value["seq"].as_u64().unwrap_or_default(), value["prev"].as_str().unwrap_or_default());
