@@ -19,6 +19,7 @@
 )]
 
 pub mod access;
+mod eight;
 pub mod evidence;
 pub mod identity;
 pub mod masking;

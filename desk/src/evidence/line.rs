@@ -143,10 +143,8 @@ impl NewLine {
             names.dedup();
             names.join(",")
         });
-        let strict =
-            |class: &str| ["read", "write", "execute", "admin"].iter().position(|name| *name == class);
         let classes = facts.operations.iter().filter_map(|operation| operation.class.as_deref());
-        let class = classes.max_by_key(|class| strict(class)).map(str::to_owned);
+        let class = strictest(classes).map(str::to_owned);
         Ok(Self {
             hash: link_hash(&bytes).to_vec(),
             bytes,
@@ -172,4 +170,12 @@ impl NewLine {
             class,
         })
     }
+}
+
+/// The classes of operations that records are kept by, least strict first.
+pub const CLASSES: [&str; 4] = ["read", "write", "execute", "admin"];
+
+/// The strictest of some classes.
+pub fn strictest<'a>(classes: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    classes.max_by_key(|class| CLASSES.iter().position(|name| name == class))
 }

@@ -5,5 +5,5 @@ mod line;
 mod writer;
 
 pub use api::router;
-pub use line::NewLine;
+pub use line::{CLASSES, NewLine, strictest};
 pub use writer::Writer;

@@ -14,7 +14,7 @@ use super::selection::Selection;
 use super::sql::{Row, Tx, sql};
 use crate::approvals::{OperationView, Requester};
 use crate::error::Error;
-use crate::evidence::NewLine;
+use crate::evidence::{NewLine, strictest};
 
 /// How many are looked at in one transaction.
 const STEP: i64 = 500;
@@ -73,13 +73,6 @@ impl Facts {
                 _ => true,
             }
     }
-}
-
-/// The strictest of some classes.
-fn strictest<'a>(classes: impl Iterator<Item = &'a str>) -> String {
-    let order = ["read", "write", "execute", "admin"];
-    let rank = |class: &str| order.iter().position(|name| *name == class);
-    classes.max_by_key(|class| rank(class)).unwrap_or_default().to_owned()
 }
 
 impl Store {
@@ -219,7 +212,9 @@ fn approval(row: &Row) -> Result<Facts, Error> {
     let people = [requester.name, requester.email, Some(requester.subject)];
     Ok(Facts {
         kind: "approval".to_owned(),
-        class: strictest(operations.iter().map(|operation| operation.class.as_str())),
+        class: strictest(operations.iter().map(|operation| operation.class.as_str()))
+            .unwrap_or_default()
+            .to_owned(),
         from: created,
         over: over.unwrap_or(i64::MAX),
         people: people.into_iter().flatten().collect(),

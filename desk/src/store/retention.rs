@@ -10,6 +10,7 @@ use super::selection::Selection;
 use super::sql::{Sql, sql};
 use crate::clock::rfc3339;
 use crate::error::Error;
+use crate::evidence::CLASSES;
 
 /// How many records one transaction empties, so that nobody waits long for the writing connection.
 const STEP: i64 = 1_000;
@@ -63,12 +64,11 @@ struct Kept {
 impl Rule {
     /// What is wrong with it, in words.
     pub fn problem(&self) -> Option<String> {
-        let classes = ["read", "write", "execute", "admin"];
         if let Some(kind) = self.kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
             return Some(format!("`{kind}` is no kind of record; there are {}", KINDS.join(", ")));
         }
-        if let Some(class) = self.classes.iter().find(|class| !classes.contains(&class.as_str())) {
-            return Some(format!("`{class}` is no class of operation; there are {}", classes.join(", ")));
+        if let Some(class) = self.classes.iter().find(|class| !CLASSES.contains(&class.as_str())) {
+            return Some(format!("`{class}` is no class of operation; there are {}", CLASSES.join(", ")));
         }
         (self.days == 0).then(|| "records are kept for at least a day".to_owned())
     }

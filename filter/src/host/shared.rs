@@ -16,7 +16,7 @@ use crate::root::{Call, Core, Gauge, Note, Purpose, Wake, name_of};
 
 /// Between ticks while nothing is urgent.
 const SLOW: Duration = Duration::from_millis(50);
-/// Between ticks while calls wait to be made.
+/// Between ticks while calls wait to be made and the bell cannot be rung.
 const FAST: Duration = Duration::from_millis(1);
 
 /// One configuration's streams and what they share.
@@ -400,7 +400,10 @@ impl Shared {
 impl Bell {
     /// Calls the root, unless it is called already. False where that cannot be done.
     fn ring(&self) -> bool {
-        self.rung.get() || self.queue.is_some_and(wire::enqueue) && !self.rung.replace(true)
+        if !self.rung.get() {
+            self.rung.set(self.queue.is_some_and(wire::enqueue));
+        }
+        self.rung.get()
     }
 }
 

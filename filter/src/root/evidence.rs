@@ -18,15 +18,13 @@ use crate::exchange::{CallReply, Ledger, Moment};
 
 /// What one exchange's lines take without bodies.
 const RESERVE: usize = 2 << 10;
-/// The most bytes of one delivery, unless a single line is larger.
+/// The most bytes of one delivery, unless a single line is larger. As many are worth one, whoever waits.
 const BATCH_BYTES: usize = 256 << 10;
 /// The most lines of one delivery.
 const BATCH_LINES: usize = 500;
 
 /// How long lines that nobody waits for may gather: a delivery costs as much as a request does.
 const GATHER: Duration = Duration::from_millis(25);
-/// So many bytes are a batch worth sending, whoever waits.
-const WORTHWHILE: usize = BATCH_BYTES;
 
 /// Whether a request is held until its line is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +116,7 @@ impl Queue {
             Delivery::NotBefore(moment) if now < moment => return None,
             Delivery::Idle | Delivery::NotBefore(_) => {}
         }
-        let gathers = urgency == Urgency::Gather && self.bytes < WORTHWHILE && now.since(self.last) < GATHER;
+        let gathers = urgency == Urgency::Gather && self.bytes < BATCH_BYTES && now.since(self.last) < GATHER;
         if self.lines.is_empty() || gathers {
             return None;
         }
@@ -187,7 +185,7 @@ impl Queue {
     /// Whether a delivery should not wait for the next slow tick.
     pub(super) fn is_busy(&self, urgency: Urgency) -> bool {
         self.delivery == Delivery::Idle
-            && (self.bytes >= WORTHWHILE || (urgency == Urgency::Now && !self.lines.is_empty()))
+            && (self.bytes >= BATCH_BYTES || (urgency == Urgency::Now && !self.lines.is_empty()))
     }
 
     /// How many lines wait.

@@ -65,9 +65,6 @@ fn same(left: &IdedExpr, right: &IdedExpr, kind: &OperationKind) -> Option<bool>
 /// A literal, or what the kind of an operation says of it.
 fn known(expression: &IdedExpr, (resource, action, class): &OperationKind) -> Option<Known> {
     match &expression.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(Known::Text(text.inner().to_owned())),
-        Expr::Literal(LiteralValue::Int(number)) => Some(Known::Int(*number.inner())),
-        Expr::Literal(LiteralValue::Boolean(flag)) => Some(Known::Bool(*flag.inner())),
         Expr::Select(select) if !select.test => {
             if !matches!(&select.operand.expr, Expr::Ident(name) if name == "operation") {
                 return None;
@@ -80,7 +77,7 @@ fn known(expression: &IdedExpr, (resource, action, class): &OperationKind) -> Op
                 _ => return None,
             }))
         }
-        _ => None,
+        _ => literal(expression),
     }
 }
 

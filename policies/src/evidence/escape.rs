@@ -3,6 +3,8 @@
 //!
 //! The same bytes as serde_json writes. That looks at every byte by itself; here eight are looked at at once.
 
+use crate::eight;
+
 /// Writes `text` as a JSON string, quotes included.
 pub(super) fn write_string(text: &str, output: &mut Vec<u8>) {
     // One byte in eight of a JSON body is a quote.
@@ -10,11 +12,10 @@ pub(super) fn write_string(text: &str, output: &mut Vec<u8>) {
     output.push(b'"');
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     for bytes in words {
-        let word = u64::from_ne_bytes(*bytes);
-        let marked = quotes_and_backslashes(word);
-        if has_control(word) {
+        let word = u64::from_le_bytes(*bytes);
+        if eight::controls(word) != 0 {
             bytes.iter().for_each(|byte| write_byte(*byte, output));
-        } else if marked == 0 {
+        } else if eight::quotes_and_backslashes(word) == 0 {
             output.extend_from_slice(bytes);
         } else {
             let (escaped, length) = escape_marked(bytes);
@@ -47,23 +48,6 @@ fn escape_marked(bytes: &[u8; 8]) -> ([u8; 16], usize) {
         length += 1;
     }
     (escaped, length)
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const TOPS: u64 = ONES * 0x80;
-
-/// `(x - n) & !x` has the top bit of a byte set that is below `n`, at least where no lower byte is; that is enough
-/// to tell whether there is any.
-#[inline]
-fn has_control(word: u64) -> bool {
-    word.wrapping_sub(ONES * 0x20) & !word & TOPS != 0
-}
-
-/// Not zero where one of the eight bytes is a quote or a backslash.
-#[inline]
-fn quotes_and_backslashes(word: u64) -> u64 {
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
-    zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C))
 }
 
 #[inline]

@@ -6,13 +6,12 @@ use graphwarden_policies::reason::Reason;
 
 use super::super::State;
 use super::super::context::Cx;
-use super::super::event::{CallReply, Effect, Event};
+use super::super::event::{CallReply, Event};
 use super::super::gate::Moment;
 use super::super::refusal::Refusal;
 use super::judge::Judged;
-use super::lookup::{GRACE, inquiry};
-use super::request::gone;
-use super::response::Replacing;
+use super::lookup;
+use super::request::interrupted;
 
 /// Lets a request go upstream that has been allowed, and written down where it had to be.
 pub(super) fn go_on(mut judged: Judged, cx: &mut Cx<'_, '_>) -> State {
@@ -32,15 +31,11 @@ pub(in super::super) struct AwaitingThread {
 
 impl AwaitingThread {
     fn ask(judged: Judged, beginning: Beginning, cx: &mut Cx<'_, '_>) -> State {
-        let policy = cx.gate.policy;
-        let (Some(lookups), Some(identity)) = (policy.operations.lookups(), &judged.identity) else {
-            return cx.refuse(&Refusal::new(Reason::LookupUnavailable));
-        };
-        let inquiry = inquiry(lookups, beginning.question(), identity, cx);
-        cx.effects.push(Effect::LookUp(inquiry));
-        cx.pause();
-        let until = cx.gate.now.after(lookups.timeout).after(GRACE);
-        State::AwaitingThread(Self { judged, beginning, until })
+        let identity = judged.identity.as_deref();
+        match identity.and_then(|identity| lookup::ask(beginning.question(), identity, cx)) {
+            Some(until) => State::AwaitingThread(Self { judged, beginning, until }),
+            None => cx.refuse(&Refusal::new(Reason::LookupUnavailable)),
+        }
     }
 
     pub(in super::super) fn handle(self, event: Event, cx: &mut Cx<'_, '_>) -> State {
@@ -55,16 +50,7 @@ impl AwaitingThread {
                 cx.pause();
                 State::AwaitingThread(self)
             }
-            Event::ResponseHeaders { pairs, end_of_stream, .. } => {
-                Replacing::early(&pairs, end_of_stream, cx)
-            }
-            Event::Gone(departure) => gone(departure, cx),
-            Event::RequestHeaders { .. }
-            | Event::RequestBody { .. }
-            | Event::RequestTrailers
-            | Event::EvidenceDurable
-            | Event::ResponseBody { .. }
-            | Event::ResponseTrailers => cx.refuse_unexpected(),
+            other => interrupted(other, cx),
         }
     }
 

@@ -18,7 +18,7 @@ use super::super::inbound::Patience;
 use super::super::refusal::{Pending, Refusal};
 use super::begin;
 use super::judge::{self, Judged};
-use super::request::gone;
+use super::request::{gone, interrupted};
 use super::response::{Replacing, RequestSide};
 
 /// The longest time that one poll asks the service to wait.
@@ -364,14 +364,7 @@ impl AwaitingEvidence {
                 }
                 RequestSide::Complete => cx.refuse_unexpected(),
             },
-            Event::ResponseHeaders { pairs, end_of_stream, .. } => {
-                Replacing::early(&pairs, end_of_stream, cx)
-            }
-            Event::Gone(departure) => gone(departure, cx),
-            Event::RequestHeaders { .. }
-            | Event::CallReply(_)
-            | Event::ResponseBody { .. }
-            | Event::ResponseTrailers => cx.refuse_unexpected(),
+            other => interrupted(other, cx),
         }
     }
 }

@@ -15,13 +15,12 @@ use super::super::gate::Moment;
 use super::super::inbound::Inbound;
 use super::super::refusal::Refusal;
 use super::judge;
-use super::request::gone;
-use super::response::Replacing;
+use super::request::interrupted;
 
 /// Most questions that one request may need. A batch of runs of as many assistants is not held for longer.
 const MOST_QUESTIONS: u32 = 32;
 /// How much later than its own time-out an answer may come.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A whole request that has been read and not been judged.
 #[derive(Debug)]
@@ -86,14 +85,18 @@ pub(super) fn look_up(mut trial: Trial, cx: &mut Cx<'_, '_>) -> State {
     judge::rule(trial, cx)
 }
 
+/// Asks LangGraph, and says how long to wait for the answer; `None` where the policy has nobody to ask.
+pub(super) fn ask(question: Question, identity: &Identity, cx: &mut Cx<'_, '_>) -> Option<Moment> {
+    let lookups = cx.gate.policy.operations.lookups()?;
+    let inquiry = inquiry(lookups, question, identity, cx);
+    cx.effects.push(Effect::LookUp(inquiry));
+    cx.pause();
+    Some(cx.gate.now.after(lookups.timeout).after(GRACE))
+}
+
 /// A question as a request to LangGraph. The server answers as it would answer the caller: what it keeps from them stays
 /// unknown here.
-pub(super) fn inquiry(
-    lookups: &Lookups,
-    question: Question,
-    identity: &Identity,
-    cx: &mut Cx<'_, '_>,
-) -> Inquiry {
+fn inquiry(lookups: &Lookups, question: Question, identity: &Identity, cx: &mut Cx<'_, '_>) -> Inquiry {
     let mut headers = vec![
         (":method".to_owned(), question.method.to_owned()),
         (":scheme".to_owned(), "http".to_owned()),
@@ -122,21 +125,13 @@ pub(in super::super) struct AwaitingLookup {
 
 impl AwaitingLookup {
     fn ask(mut trial: Trial, subject: Subject, cx: &mut Cx<'_, '_>) -> State {
-        let policy = cx.gate.policy;
-        let now = cx.gate.now;
-        let Some(lookups) = policy.operations.lookups() else {
-            return judge::fails(trial, &Refusal::new(Reason::LookupUnavailable), cx);
-        };
         trial.asked = trial.asked.saturating_add(1);
-        let inquiry = inquiry(lookups, subject.question(), &trial.identity, cx);
-        cx.effects.push(Effect::LookUp(inquiry));
-        cx.pause();
-        State::AwaitingLookup(Self {
-            trial,
-            subject,
-            asked_in: cx.gate.lookups.epoch(),
-            until: now.after(lookups.timeout).after(GRACE),
-        })
+        match ask(subject.question(), &trial.identity, cx) {
+            Some(until) => {
+                State::AwaitingLookup(Self { trial, subject, asked_in: cx.gate.lookups.epoch(), until })
+            }
+            None => judge::fails(trial, &Refusal::new(Reason::LookupUnavailable), cx),
+        }
     }
 
     pub(in super::super) fn handle(self, event: Event, cx: &mut Cx<'_, '_>) -> State {
@@ -151,16 +146,7 @@ impl AwaitingLookup {
                 cx.pause();
                 State::AwaitingLookup(self)
             }
-            Event::ResponseHeaders { pairs, end_of_stream, .. } => {
-                Replacing::early(&pairs, end_of_stream, cx)
-            }
-            Event::Gone(departure) => gone(departure, cx),
-            Event::RequestHeaders { .. }
-            | Event::RequestBody { .. }
-            | Event::RequestTrailers
-            | Event::EvidenceDurable
-            | Event::ResponseBody { .. }
-            | Event::ResponseTrailers => cx.refuse_unexpected(),
+            other => interrupted(other, cx),
         }
     }
 

@@ -104,15 +104,7 @@ impl AwaitingKeys {
                 State::AwaitingKeys(self)
             }
             Event::Tick => judge::caller_refused(self.inbound, self.head, Refusal::new(self.otherwise), cx),
-            Event::ResponseHeaders { pairs, end_of_stream, .. } => {
-                Replacing::early(&pairs, end_of_stream, cx)
-            }
-            Event::Gone(departure) => gone(departure, cx),
-            Event::RequestHeaders { .. }
-            | Event::CallReply(_)
-            | Event::EvidenceDurable
-            | Event::ResponseBody { .. }
-            | Event::ResponseTrailers => cx.refuse_unexpected(),
+            other => interrupted(other, cx),
         }
     }
 }
@@ -169,14 +161,7 @@ impl AwaitingIntrospection {
                 let refusal = Refusal::new(Reason::IntrospectionUnavailable);
                 judge::caller_refused(self.inbound, self.head, refusal, cx)
             }
-            Event::ResponseHeaders { pairs, end_of_stream, .. } => {
-                Replacing::early(&pairs, end_of_stream, cx)
-            }
-            Event::Gone(departure) => gone(departure, cx),
-            Event::RequestHeaders { .. }
-            | Event::EvidenceDurable
-            | Event::ResponseBody { .. }
-            | Event::ResponseTrailers => cx.refuse_unexpected(),
+            other => interrupted(other, cx),
         }
     }
 }
@@ -215,19 +200,11 @@ impl AwaitingBody {
                 };
                 cx.refuse(&refusal)
             }
-            Event::ResponseHeaders { pairs, end_of_stream, .. } => {
-                Replacing::early(&pairs, end_of_stream, cx)
-            }
             Event::KeysChanged => {
                 cx.pause();
                 State::AwaitingBody(self)
             }
-            Event::Gone(departure) => gone(departure, cx),
-            Event::RequestHeaders { .. }
-            | Event::CallReply(_)
-            | Event::EvidenceDurable
-            | Event::ResponseBody { .. }
-            | Event::ResponseTrailers => cx.refuse_unexpected(),
+            other => interrupted(other, cx),
         }
     }
 
@@ -277,6 +254,24 @@ impl Inbound {
             Body::Whole(_) => Seen::Some,
             Body::Coming { seen, .. } => *seen,
         }
+    }
+}
+
+/// What a request that is held makes of an event that it does not wait for: a response that the proxy made itself, the
+/// end of the stream, or something that cannot come now, which it does not survive.
+pub(super) fn interrupted(event: Event, cx: &mut Cx<'_, '_>) -> State {
+    match event {
+        Event::ResponseHeaders { pairs, end_of_stream, .. } => Replacing::early(&pairs, end_of_stream, cx),
+        Event::Gone(departure) => gone(departure, cx),
+        Event::RequestHeaders { .. }
+        | Event::RequestBody { .. }
+        | Event::RequestTrailers
+        | Event::KeysChanged
+        | Event::CallReply(_)
+        | Event::EvidenceDurable
+        | Event::ResponseBody { .. }
+        | Event::ResponseTrailers
+        | Event::Tick => cx.refuse_unexpected(),
     }
 }
 

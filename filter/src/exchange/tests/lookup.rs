@@ -343,14 +343,20 @@ fn a_conversation_begins_on_a_thread_that_is_made_with_the_callers_mark() {
         sent,
         json!({ "thread_id": FRESH, "if_exists": "do_nothing", "metadata": { "owner": "alice" } })
     );
+    let outcome = goes_on(&mut rig);
+    assert!(!outcome["request"]["body"].as_str().unwrap().contains("contextId"), "as it came");
+}
+
+/// The thread is made: the message goes to it, and the record says so. Gives back the record.
+fn goes_on(rig: &mut Rig) -> Value {
     rig.called(Some(200), &made(FRESH, "alice"));
     assert_eq!(rig.state(), "Forwarded");
-    let body: Value = serde_json::from_str(&forwarded_body(&rig).unwrap()).unwrap();
+    let body: Value = serde_json::from_str(&forwarded_body(rig).unwrap()).unwrap();
     assert_eq!(body["params"]["message"]["contextId"], FRESH);
     rig.respond(200, &[], true);
     let outcome = rig.outcome(Departure::Client);
     assert_eq!(outcome["operations"][0]["thread"], FRESH);
-    assert!(!outcome["request"]["body"].as_str().unwrap().contains("contextId"), "as it came");
+    outcome
 }
 
 #[test]
@@ -431,13 +437,7 @@ fn a_conversation_begins_once_people_have_agreed_to_the_message_as_it_came() {
     assert_eq!(begun("44444444-4444-4444-8444-444444444444").1["digest"], question["digest"]);
     let effects = rig.decide("approved");
     assert_eq!((rig.state(), inquiries(&effects).len()), ("AwaitingThread", 1));
-    rig.called(Some(200), &made(FRESH, "alice"));
-    assert_eq!(rig.state(), "Forwarded");
-    let body: Value = serde_json::from_str(&forwarded_body(&rig).unwrap()).unwrap();
-    assert_eq!(body["params"]["message"]["contextId"], FRESH);
-    rig.respond(200, &[], true);
-    let outcome = rig.outcome(Departure::Client);
-    assert_eq!(outcome["operations"][0]["thread"], FRESH);
+    let outcome = goes_on(&mut rig);
     assert_eq!(outcome["request"]["digest"], question["digest"], "what was agreed to is what is on record");
     // A denial leaves nothing behind.
     let (mut rig, _) = begun(FRESH);

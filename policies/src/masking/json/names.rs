@@ -1,5 +1,6 @@
 //! Member names that have just been looked at: documents repeat a few dozen of them without end.
 
+use crate::eight;
 use crate::masking::path::Places;
 
 /// How many are kept.
@@ -19,27 +20,25 @@ impl Known {
     /// The name that `text` begins with, up to a quote. `None` where it is long, or short of text, or has an escape or a
     /// control character in it.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
-        const ONES: u64 = 0x0101_0101_0101_0101;
         let mut known = Self::default();
         let (eights, _) = text.get(..LONGEST + 8)?.as_chunks::<8>();
         for (index, bytes) in eights.iter().enumerate() {
             let word = u64::from_le_bytes(*bytes);
-            let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
-            let quotes = zeros(word ^ (ONES * 0x22));
-            // Bytes below a blank borrow from their high bit, those beyond ASCII have it; both stay out.
-            let odd = zeros(word ^ (ONES * 0x5C)) | word.wrapping_sub(ONES * 0x20) | word;
+            let quotes = eight::equal(word, b'"');
+            // What is beyond ASCII has the top bit, and stays out like the rest.
+            let odd = eight::equal(word, b'\\') | eight::controls(word) | word;
             let before = if quotes == 0 { u64::MAX } else { (quotes & quotes.wrapping_neg()) - 1 };
-            if odd & (ONES << 7) & before != 0 {
+            if odd & eight::TOPS & before != 0 {
                 return None;
             }
             if quotes != 0 {
-                let length = quotes.trailing_zeros() / 8;
+                let length = eight::before_first(quotes);
                 if let Some(place) = known.words.get_mut(index) {
                     *place = word & !(u64::MAX << (length * 8));
                 } else if length > 0 {
                     return None;
                 }
-                known.length += length as usize;
+                known.length += length;
                 return Some(known);
             }
             *known.words.get_mut(index)? = word;

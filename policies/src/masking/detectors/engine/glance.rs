@@ -4,6 +4,7 @@
 
 use super::super::view::{View, is_word};
 use super::super::{date_of_birth, secrets};
+use crate::eight;
 
 /// Why bytes are of interest, a bit each: what a byte may begin or be part of, and what a text has of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,14 +121,10 @@ impl Table {
     }
 }
 
-/// Where the first quote or backslash is in eight bytes: in a register, a byte is zero where subtracting one borrows.
+/// Where the first quote or backslash is in eight bytes.
 fn end_in(bytes: &[u8; 8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let bytes = u64::from_le_bytes(*bytes);
-    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
-    let ends = zeros(bytes ^ (ONES * 0x22)) | zeros(bytes ^ (ONES * 0x5C));
-    // What lies above the first may be wrong, the first is not.
-    (ends != 0).then(|| ends.trailing_zeros() as usize / 8)
+    let ends = eight::quotes_and_backslashes(u64::from_le_bytes(*bytes));
+    (ends != 0).then(|| eight::before_first(ends))
 }
 
 /// Pairs of letters without their case, a bit each. Other bytes may pass for letters.
