@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use graphwarden_policies::policy::Problems;
-
-use super::policy_file::{self, Found};
+use graphwarden_trial::Found;
 
 /// What can be told to `check`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +21,7 @@ pub struct Args {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut sound = true;
     for path in &args.files {
-        let policies = match policy_file::read(path) {
+        let policies = match graphwarden_trial::read(path) {
             Ok(policies) => policies,
             Err(error) => {
                 eprintln!("error: {error:#}");

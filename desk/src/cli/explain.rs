@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use graphwarden_trial::{self as trial, Known, Written};
 use serde_json::{Map, Value};
-
-use super::known::{Known, Written};
-use super::{policy_file, trial};
 
 /// What can be told to `explain`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +33,7 @@ pub struct Args {
 
 /// Prints the reading and the decision as JSON. Exit code 0 whatever the decision; 1 where the policy is wrong.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let found = policy_file::read_one(&args.policy)?;
+    let found = trial::read_one(&args.policy)?;
     let policy = match found.compile() {
         Ok(policy) => policy,
         Err(problems) => {

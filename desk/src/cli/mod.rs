@@ -16,15 +16,12 @@ mod explain;
 mod export;
 mod holds;
 mod key;
-mod known;
 mod mask;
 mod masking;
-mod policy_file;
 mod serve;
 mod sign_in;
 mod test;
 mod token;
-mod trial;
 mod verify;
 
 /// What the user typed.

@@ -24,11 +24,9 @@ use std::time::Instant;
 use anyhow::Context as _;
 use graphwarden_policies::operation::Subject;
 use graphwarden_policies::policy::Policy;
+use graphwarden_trial::{self as trial, Known, Written};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use super::known::{self, Known, Written};
-use super::{policy_file, trial};
 
 /// What can be told to `test`.
 #[derive(Debug, clap::Args)]
@@ -147,7 +145,7 @@ fn table(path: &Path, policy: Option<&Path>) -> anyhow::Result<Option<Vec<Outcom
         policy.map(Path::to_owned).or_else(|| table.policy.as_ref().map(beside)).with_context(|| {
             format!("{} names no policy; write `policy: FILE` or give --policy", path.display())
         })?;
-    let found = policy_file::read_one(&policy_path)?;
+    let found = trial::read_one(&policy_path)?;
     let policy = match found.compile() {
         Ok(policy) => policy,
         Err(problems) => {
@@ -242,7 +240,7 @@ fn outcome(
 fn lacks(subject: &Subject) -> String {
     format!(
         "the gate asks LangGraph about this, and neither table nor test says what comes back: write {}",
-        known::how_to_write(subject)
+        trial::how_to_write(subject)
     )
 }
 

@@ -1,4 +1,4 @@
-//! Trying a request out against a policy, as the gate would judge it: shared by `explain` and `test`.
+//! A request in the raw, and what would become of it at the gate.
 
 use graphwarden_policies::access::{Decision, Denial, Effect, Obligations, Ownership, Sight};
 use graphwarden_policies::operation::{self, Facts, Knowledge, Operation, Request, Subject};
@@ -6,42 +6,48 @@ use graphwarden_policies::policy::{Mode, Policy};
 use graphwarden_policies::reason::Reason;
 use serde_json::{Map, Value, json};
 
-use super::known::{self, Known};
+use crate::known::{self, Known};
 
 /// A header's name and value.
-pub(super) type Header = (Vec<u8>, Vec<u8>);
+pub type Header = (Vec<u8>, Vec<u8>);
 
 /// A request in the raw.
 #[derive(Debug, Default)]
-pub(super) struct Raw {
-    pub(super) method: Vec<u8>,
-    pub(super) target: Vec<u8>,
-    pub(super) headers: Vec<Header>,
-    pub(super) body: Vec<u8>,
+pub struct Raw {
+    /// Such as `POST`.
+    pub method: Vec<u8>,
+    /// The path with its query.
+    pub target: Vec<u8>,
+    /// All of them, pseudo-headers included, in order; names in lower case.
+    pub headers: Vec<Header>,
+    /// Whole; empty where there is none.
+    pub body: Vec<u8>,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub struct Verdict {
     /// The request as it was read; absent where it was refused before.
-    pub(super) request: Option<Request>,
+    pub request: Option<Request>,
     /// Each operation's decision on its own.
-    pub(super) each: Vec<Decision>,
-    pub(super) effect: Effect,
-    pub(super) rule: Option<String>,
+    pub each: Vec<Decision>,
+    /// The strictest over all operations.
+    pub effect: Effect,
+    /// Which rule decided.
+    pub rule: Option<String>,
     /// What else the rules ask for.
     obligations: Obligations,
     /// What ownership asks for: nothing where nothing is owned, or the caller is not bound.
     ownership: Option<Value>,
     /// More about a refusal.
-    pub(super) detail: Option<String>,
+    pub detail: Option<String>,
     /// What the outcome hangs on and only LangGraph knows.
-    pub(super) lacks: Vec<Subject>,
+    pub lacks: Vec<Subject>,
 }
 
 impl Raw {
     /// Reads an HTTP/1.1 message (RFC 9112): lines end in CRLF or LF, the body goes on to the end.
-    pub(super) fn parse(message: &[u8]) -> anyhow::Result<Self> {
+    pub fn parse(message: &[u8]) -> anyhow::Result<Self> {
         let message = message.trim_ascii_start();
         let blank = |pattern: &[u8]| message.windows(pattern.len()).position(|window| window == pattern);
         let (head, body) = match (blank(b"\r\n\r\n"), blank(b"\n\n")) {
@@ -74,17 +80,17 @@ impl Raw {
 }
 
 /// Who sends a request, from where, and when.
-pub(super) struct Caller<'a> {
+pub struct Caller<'a> {
     /// The claims of the caller's token; `None` for nobody.
-    pub(super) claims: Option<&'a Map<String, Value>>,
+    pub claims: Option<&'a Map<String, Value>>,
     /// The caller's address.
-    pub(super) source: &'a str,
+    pub source: &'a str,
     /// In seconds since the Unix epoch.
-    pub(super) now: u64,
+    pub now: u64,
 }
 
 /// Judges a request as the gate would where LangGraph says what is `known`.
-pub(super) fn judge(policy: &Policy, caller: &Caller<'_>, raw: &Raw, known: &Known) -> Verdict {
+pub fn judge(policy: &Policy, caller: &Caller<'_>, raw: &Raw, known: &Known) -> Verdict {
     let refused = |reason: Reason, detail: String| Verdict {
         request: None,
         each: Vec::new(),
@@ -222,17 +228,17 @@ fn owned(
 
 impl Verdict {
     /// `allow`, `deny` or `approval`.
-    pub(super) fn effect(&self) -> &'static str {
+    pub fn effect(&self) -> &'static str {
         effect(&self.effect)
     }
 
     /// The code of a refusal.
-    pub(super) fn reason(&self) -> Option<&'static str> {
+    pub fn reason(&self) -> Option<&'static str> {
         reason(&self.effect)
     }
 
     /// All of it, for people and programs.
-    pub(super) fn to_json(&self, mode: Mode) -> Value {
+    pub fn to_json(&self, mode: Mode) -> Value {
         let operations: Vec<Value> = match &self.request {
             None => Vec::new(),
             Some(request) => {

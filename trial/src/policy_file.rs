@@ -14,7 +14,7 @@ use serde_saphyr::Spanned;
 
 /// A policy as found in a file.
 #[derive(Debug)]
-pub(super) struct Found {
+pub struct Found {
     tree: Node,
     /// Whether positions inside are real, or all that of the string that holds the policy.
     exact: bool,
@@ -39,13 +39,13 @@ enum Content {
 }
 
 /// Reads every policy in a file.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Found>> {
+pub fn read(path: &Path) -> anyhow::Result<Vec<Found>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     find(&text).with_context(|| path.display().to_string())
 }
 
 /// Reads the one policy in a file.
-pub(super) fn read_one(path: &Path) -> anyhow::Result<Found> {
+pub fn read_one(path: &Path) -> anyhow::Result<Found> {
     let mut found = read(path)?;
     let last = found.pop();
     match last {
@@ -56,7 +56,7 @@ pub(super) fn read_one(path: &Path) -> anyhow::Result<Found> {
 }
 
 /// Finds every policy in a text.
-fn find(text: &str) -> anyhow::Result<Vec<Found>> {
+pub fn find(text: &str) -> anyhow::Result<Vec<Found>> {
     let documents: Vec<Spanned<Content>> = serde_saphyr::from_multiple(text)?;
     let mut found = Vec::new();
     for document in &documents {
@@ -136,7 +136,7 @@ fn node(spanned: &Spanned<Content>) -> Node {
 impl Found {
     /// Compiles the policy. Secrets that the environment does not have are made up: tools check what a policy
     /// says, not how it is deployed.
-    pub(super) fn compile(&self) -> Result<Policy, Problems> {
+    pub fn compile(&self) -> Result<Policy, Problems> {
         let document = serde_json::to_vec(&value(&self.tree.content)).unwrap_or_default();
         Policy::parse(&document, &|name| {
             std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| Some("unset-".repeat(8)))
@@ -144,12 +144,12 @@ impl Found {
     }
 
     /// Line and column of a problem: of the value at its path, or of the nearest that is there.
-    pub(super) fn place(&self, problem: &Problem) -> (u64, u64) {
+    pub fn place(&self, problem: &Problem) -> (u64, u64) {
         self.place_of(&problem.path)
     }
 
     /// Line and column of the value at `path`.
-    pub(super) fn place_of(&self, path: &str) -> (u64, u64) {
+    pub fn place_of(&self, path: &str) -> (u64, u64) {
         let mut place = (self.tree.line, self.tree.column);
         if !self.exact {
             return place;

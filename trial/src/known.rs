@@ -21,7 +21,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserial
 /// Answers as written.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Written {
+pub struct Written {
     threads: BTreeMap<String, Says<Owned>>,
     assistants: BTreeMap<String, Says<Running>>,
     crons: BTreeMap<String, Says<Running>>,
@@ -55,11 +55,11 @@ struct Running {
 
 /// Answers by what is asked about.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(Knowledge);
+pub struct Known(Knowledge);
 
 impl Written {
     /// Makes the answers ready.
-    pub(super) fn read(&self) -> anyhow::Result<Known> {
+    pub fn read(&self) -> anyhow::Result<Known> {
         let mut known = Knowledge::new();
         let uuid = |kind: &str, id: &str, subject: Option<Subject>| {
             subject.with_context(|| format!("known: `{id}` names no {kind}"))
@@ -105,14 +105,14 @@ impl Running {
 
 impl Known {
     /// These answers, and where both have one, the other's.
-    pub(super) fn with(&self, other: &Self) -> Self {
+    pub fn with(&self, other: &Self) -> Self {
         let mut all = self.0.clone();
         all.extend(other.0.iter().map(|(subject, found)| (subject.clone(), Arc::clone(found))));
         Self(all)
     }
 
     /// The answer about `subject`, which `request` is about.
-    pub(super) fn find(&self, subject: &Subject, request: &Request) -> Option<Arc<Found>> {
+    pub fn find(&self, subject: &Subject, request: &Request) -> Option<Arc<Found>> {
         self.0.get(subject).map(Arc::clone).or_else(|| {
             let Subject::Assistant(id) = subject else { return None };
             let mut graphs = request.operations.iter().filter_map(|operation| operation.graph.as_deref());
@@ -124,7 +124,7 @@ impl Known {
 }
 
 /// What to write for an answer that is missing.
-pub(super) fn how_to_write(subject: &Subject) -> String {
+pub fn how_to_write(subject: &Subject) -> String {
     let (list, name, says) = match subject {
         Subject::Thread(id) => ("threads", id, "{ owner: WHOSE }"),
         Subject::Assistant(id) => ("assistants", id, "{ graph: NAME }"),

@@ -1,0 +1,12 @@
+//! Trying a policy out: what the program's `check`, `explain` and `test` share with the playground.
+//!
+//! [`find`] finds policies in a text, with the line and column of every value; [`judge`] judges a request as the gate
+//! would where LangGraph says what is [`Known`]. No terminal, no pages.
+
+mod judge;
+mod known;
+mod policy_file;
+
+pub use judge::{Caller, Header, Raw, Verdict, judge};
+pub use known::{Known, Written, how_to_write};
+pub use policy_file::{Found, find, read, read_one};
