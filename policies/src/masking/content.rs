@@ -5,8 +5,9 @@
 //! rules hold in it; any other is handed to the detectors as it is.
 
 use super::edits::{Edits, Runs, Spelled, Spelling};
+use super::insight::{self, Held};
 use super::json::{Json, Stop};
-use super::rules::{Context, WITHHELD};
+use super::rules::{Context, Rules, WITHHELD};
 use super::text::{Scan, Verdict};
 
 /// Decoded bytes collected before they are looked at, where escapes cut a text into small pieces.
@@ -64,6 +65,17 @@ impl Content {
             Kind::Mute => 0,
         };
         self.runs.footprint() + self.collected.capacity() + inner
+    }
+
+    /// Says what of this text is held back, and why.
+    pub(super) fn held(&self, lane: Option<u64>, rules: &Rules, held: &mut Vec<Held>) {
+        match &self.kind {
+            Kind::Blank { scan, .. } | Kind::Text(scan) => {
+                insight::of_scan(scan, self.unanswered(), lane, &rules.detectors, held);
+            }
+            Kind::Json(json) => json.held(lane, rules, held),
+            Kind::Mute => {}
+        }
     }
 
     /// A text of which nothing leaves.

@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::content::Content;
 use super::edits::{Edits, Spelling};
+use super::insight::{Held, Waits};
 use super::json::Stop;
 use super::masker::Cut;
-use super::rules::Context;
+use super::rules::{Context, Rules};
 use super::survey::{End, Growing, Survey};
 
 /// Most lanes that are muted before the stream is cut.
@@ -337,6 +338,17 @@ impl Lanes {
     /// Bytes held back, states included.
     pub(super) fn footprint(&self) -> usize {
         self.waiting + self.open.values().map(|lane| lane.footprint()).sum::<usize>()
+    }
+
+    /// Says what is held back, and why: each text that is undecided, and what waits behind it.
+    pub(super) fn held(&self, rules: &Rules, held: &mut Vec<Held>) {
+        for lane in self.open.values().filter(|lane| !lane.slots.is_empty()) {
+            lane.content.held(Some(lane.key), rules, held);
+        }
+        if !self.queue.is_empty() {
+            let text = self.queue.iter().flat_map(|event| event.bytes.iter().copied()).collect();
+            held.push(Held { bytes: self.waiting, text, lane: None, waits: Waits::Order });
+        }
     }
 
     fn end_lane(&mut self, mut lane: Box<Lane>, context: &mut Context<'_>) -> Result<(), Stop> {

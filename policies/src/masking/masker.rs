@@ -8,6 +8,7 @@ use memchr::memchr;
 use super::Media;
 use super::content::Content;
 use super::edits::{Spelling, Tape};
+use super::insight::Held;
 use super::json::{Json, Stop};
 use super::lanes::Lanes;
 use super::rules::{Context, Counts, Rules};
@@ -81,6 +82,18 @@ impl Masker {
     /// How often each detector or field rule masked something so far.
     pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
         self.counts.iter(&self.rules)
+    }
+
+    /// What is held back now, and why: for whoever looks on.
+    pub fn held(&self) -> Vec<Held> {
+        let mut held = Vec::new();
+        match &self.body {
+            Body::Json { json, .. } | Body::Ndjson { json, .. } => json.held(None, &self.rules, &mut held),
+            Body::Text { content, .. } => content.held(None, &self.rules, &mut held),
+            Body::Sse(sse) => sse.held(&self.rules, &mut held),
+            Body::Refused(_) => {}
+        }
+        held
     }
 
     /// Bytes of memory that this body takes now: what is held back, and the state.

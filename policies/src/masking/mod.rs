@@ -14,6 +14,7 @@ pub mod detectors;
 mod edits;
 mod escape;
 mod findings;
+mod insight;
 mod json;
 mod lanes;
 mod masker;
@@ -32,6 +33,7 @@ pub use config::{
 };
 pub use detectors::Action;
 pub use findings::{Finding, find};
+pub use insight::{Held, Waits};
 pub use masker::{Cut, Masker};
 pub use media::Media;
 pub use plan::{Masking, Plan, Preview};

@@ -19,6 +19,7 @@ use memchr::{memchr, memchr2};
 
 use super::content::Content;
 use super::edits::{Edits, Spelling, Tape};
+use super::insight::{Held, Waits};
 use super::json::Stop;
 use super::lanes::Lanes;
 use super::rules::{Context, Counts, Rules};
@@ -120,6 +121,18 @@ impl Sse {
     pub(super) fn footprint(&self) -> usize {
         let large = self.large.as_ref().map_or(0, |large| large.frame.footprint() + large.held.capacity());
         self.block.capacity() + large + self.lanes.footprint()
+    }
+
+    /// Says what is held back, and why.
+    pub(super) fn held(&self, rules: &Rules, held: &mut Vec<Held>) {
+        self.lanes.held(rules, held);
+        if let Some(payload) = self.large.as_ref().and_then(|large| large.frame.payload.as_ref()) {
+            payload.held(None, rules, held);
+        }
+        if !self.block.is_empty() {
+            let (bytes, text) = (self.block.len(), self.block.clone());
+            held.push(Held { bytes, text, lane: None, waits: Waits::Event });
+        }
     }
 
     /// Decides texts between events, where no event is at hand.

@@ -179,6 +179,12 @@ impl Detectors {
         Self { engine, ..self.clone() }
     }
 
+    /// One of these detectors alone.
+    pub(crate) fn only(&self, detector: DetectorId) -> Self {
+        let engine = Arc::new(Engine::new(Enabled(1 << detector.0), &self.shared.patterns));
+        Self { engine, ..self.clone() }
+    }
+
     /// The detector of that name, built-in or custom, enabled or not.
     pub fn find(&self, name: &str) -> Option<DetectorId> {
         let index = self.shared.names.iter().position(|known| **known == *name)?;

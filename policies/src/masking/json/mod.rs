@@ -10,6 +10,7 @@
 //! cut, as the policy says. Nesting beyond the policy's limit is never let through.
 
 mod escaped;
+mod held;
 mod names;
 mod quick;
 mod string;

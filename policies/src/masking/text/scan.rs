@@ -119,6 +119,16 @@ impl Scan {
         self.held.len()
     }
 
+    /// The input so far that has no verdict yet.
+    pub(crate) fn undecided(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// A copy that has not seen what is undecided.
+    pub(crate) fn rewound(&self) -> Self {
+        Self { held: Vec::new(), ..self.clone() }
+    }
+
     /// Takes the next bytes of the text; `on` hears what is decided.
     pub fn push(&mut self, detectors: &Detectors, input: &[u8], mut on: impl FnMut(Verdict<'_>)) {
         self.advance(detectors, input, false, &mut on);
