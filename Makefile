@@ -33,6 +33,13 @@ wasm: toolchain ## Build target/graphwarden.wasm, the module that Envoy loads
 program: toolchain ## Build target/fast/graphwarden, the approvals desk and command line
 	cargo build --profile fast -p graphwarden
 
+.PHONY: playground
+playground: wasm-bindgen ## Build target/playground/index.html, a page to try policies on, offline
+	cargo build --profile page --target wasm32-unknown-unknown -p graphwarden-playground
+	wasm-bindgen --target no-modules --no-typescript --remove-name-section --remove-producers-section --out-dir target/playground/bindings \
+	  target/wasm32-unknown-unknown/page/graphwarden_playground.wasm
+	scripts/playground target/playground/bindings target/playground/index.html
+
 .PHONY: build
 build: wasm program ## Build both
 
@@ -56,7 +63,7 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 	PATH="$$(scripts/node-path):$$PATH" cargo test -p graphwarden-policies --target wasm32-unknown-unknown --test node
 
 .PHONY: test-e2e
-test-e2e: nextest build venv node-modules chromium ## A real Envoy, a real LangGraph, a real issuer, the real desk
+test-e2e: nextest build playground venv node-modules chromium ## A real Envoy, a real LangGraph, a real issuer, the real desk
 	cargo nextest run -p graphwarden-e2e
 
 .PHONY: crash

@@ -232,6 +232,11 @@ impl Verdict {
         effect(&self.effect)
     }
 
+    /// What else the rules ask for.
+    pub fn obligations(&self) -> &Obligations {
+        &self.obligations
+    }
+
     /// The code of a refusal.
     pub fn reason(&self) -> Option<&'static str> {
         reason(&self.effect)

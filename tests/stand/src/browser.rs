@@ -48,6 +48,11 @@ impl Chromium {
     /// Runs `tests/browser/SCRIPT` before this desk. It is told `facts` besides what the harness needs, and has to end
     /// well; screenshots are in `target/shots/SCRIPT/` afterwards.
     pub async fn run(&self, site: &Site, desk: &Desk, script: &str, facts: Value) -> Result<()> {
+        self.run_on(site, &desk.url(), script, facts).await
+    }
+
+    /// The same before any page: `address` may be a file's.
+    pub async fn run_on(&self, site: &Site, address: &str, script: &str, facts: Value) -> Result<()> {
         let folder = site.tools().root().join("tests/browser");
         ensure!(
             folder.join("node_modules/playwright-core").is_dir(),
@@ -55,7 +60,7 @@ impl Chromium {
         );
         let name = script.trim_end_matches(".mjs");
         let mut told = json!({
-            "desk": desk.url(),
+            "desk": address,
             "chromium": self.0,
             "shots": site.tools().root().join("target/shots").join(name),
         });
