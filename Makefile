@@ -15,6 +15,13 @@ WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\
 MODULE := target/graphwarden.wasm
 MODULE_LIMIT := 3500000
 PROGRAM := target/fast/graphwarden
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+# Where the crates were unpacked stands in messages of theirs: it is named the same on every machine.
+REMAP := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=registry
+# On Linux the program is one static file; with a target named, what runs during the build is not.
+STATIC := $(if $(findstring linux-gnu,$(HOST)),-C target-feature=+crt-static)
+rustflags = CARGO_TARGET_$(shell tr a-z- A-Z_ <<< '$(1)')_RUSTFLAGS="$(2)"
+DIST := target/dist
 
 .PHONY: help
 help: ## List the targets
@@ -24,14 +31,15 @@ help: ## List the targets
 
 .PHONY: wasm
 wasm: toolchain ## Build target/graphwarden.wasm, the module that Envoy loads
-	cargo build --release --target wasm32-wasip1 -p graphwarden-filter
+	$(call rustflags,wasm32-wasip1,$(REMAP)) cargo build --locked --release --target wasm32-wasip1 -p graphwarden-filter
 	cp target/wasm32-wasip1/release/graphwarden.wasm $(MODULE)
 	@size=$$(wc -c < $(MODULE)); echo "$(MODULE): $$size bytes"; \
 	  [ "$$size" -le $(MODULE_LIMIT) ] || { echo "the module is larger than $(MODULE_LIMIT) bytes"; exit 1; }
 
 .PHONY: program
 program: toolchain ## Build target/fast/graphwarden, the approvals desk and command line
-	cargo build --profile fast -p graphwarden
+	$(call rustflags,$(HOST),$(STATIC) $(REMAP)) cargo build --profile fast --target $(HOST) -p graphwarden
+	@mkdir -p $(dir $(PROGRAM)) && ln -f target/$(HOST)/fast/graphwarden $(PROGRAM)
 
 .PHONY: playground
 playground: wasm-bindgen ## Build target/playground/index.html, a page to try policies on, offline
@@ -42,6 +50,16 @@ playground: wasm-bindgen ## Build target/playground/index.html, a page to try po
 
 .PHONY: build
 build: wasm program ## Build both
+
+.PHONY: dist
+dist: build venv cyclonedx ## Make target/dist: what is handed out, with images, bills of materials and checksums
+	@mkdir -p target/sbom
+	scripts/sbom filter wasm32-wasip1 target/sbom/graphwarden.wasm.cdx.json
+	scripts/sbom desk $(HOST) target/sbom/graphwarden.cdx.json
+	cargo run --quiet -p graphwarden-dist -- --module $(MODULE) --program $(PROGRAM) --license LICENSE \
+	  --authorities "$$(.venv/bin/python -m certifi)" --with target/sbom/graphwarden.wasm.cdx.json \
+	  --with target/sbom/graphwarden.cdx.json --out $(DIST)
+	@cat $(DIST)/SHA256SUMS
 
 .PHONY: demo
 demo: build venv ## Start everything on real parts, walk through it, stay up (TOUR=only leaves after the walk)
@@ -63,8 +81,12 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 	PATH="$$(scripts/node-path):$$PATH" cargo test -p graphwarden-policies --target wasm32-unknown-unknown --test node
 
 .PHONY: test-e2e
-test-e2e: nextest build playground venv node-modules chromium ## A real Envoy, a real LangGraph, a real issuer, the real desk
+test-e2e: nextest dist playground venv node-modules chromium registry ## A real Envoy, a real LangGraph, a real issuer, the real desk
 	cargo nextest run -p graphwarden-e2e
+
+.PHONY: reproducible
+reproducible: wasm ## Build the module again elsewhere: the bytes have to be the same
+	scripts/reproducible
 
 .PHONY: crash
 crash: nextest build venv ## Kill desk, Envoy and both at random moments under load, KILLS (200) times
@@ -140,11 +162,20 @@ postgres:
 	@ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || command -v postgres > /dev/null \
 	  || scripts/debian postgresql
 
+# A registry to push images to, and the tool that pushes them.
+.PHONY: registry
+registry:
+	@command -v docker-registry > /dev/null && command -v skopeo > /dev/null || scripts/debian docker-registry skopeo
+
 # The same goes for the browser, in which the desk's pages are tried.
 .PHONY: chromium
 chromium:
 	@[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome > /dev/null \
 	  || scripts/debian chromium
+
+.PHONY: cyclonedx
+cyclonedx:
+	@command -v cargo-cyclonedx > /dev/null || cargo install --locked --root $(TOOLS) cargo-cyclonedx@0.5.9
 
 .PHONY: cargo-fuzz
 cargo-fuzz:

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::gate::Moment;
 use super::recording::Recording;
+use super::trace::Trace;
 
 /// A caller can make a path as long as Envoy's header limit; a record keeps this much of it.
 const LONGEST_PATH: usize = 2_048;
@@ -27,6 +28,7 @@ pub(super) struct Dossier {
     /// Ours and random: a caller cannot choose it, so it cannot claim another exchange's approval.
     pub(super) exchange: String,
     pub(super) request_id: String,
+    pub(super) trace: Option<Trace>,
     /// What lets the caller's page read an answer of the gate's own; empty where the policy lets none.
     pub(super) cors: Vec<(&'static str, String)>,
     pub(super) began: Moment,
@@ -72,6 +74,7 @@ impl Dossier {
         Self {
             request_id: exchange.clone(),
             exchange,
+            trace: None,
             cors: Vec::new(),
             began: Moment(0),
             slot: Slot::None,

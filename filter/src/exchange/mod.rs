@@ -42,12 +42,14 @@ mod refusal;
 mod states;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use approval::open_approval;
 pub use event::{
     Author, CallReply, Departure, Edit, Effect, Event, Flow, Inquiry, Metric, Pairs, Reaction, Reply,
 };
 pub use gate::{BodySight, Gate, Keys, Ledger, Moment};
+pub use trace::Trace;
 
 use context::Cx;
 use dossier::Dossier;
@@ -144,6 +146,11 @@ impl Exchange {
     /// The exchange's id.
     pub fn id(&self) -> &str {
         &self.dossier.exchange
+    }
+
+    /// The trace that its request belongs to, once the headers are known.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.dossier.trace.as_ref()
     }
 
     /// Takes one event to the next state.

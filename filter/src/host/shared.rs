@@ -105,6 +105,7 @@ impl Shared {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.remove(&stream.id);
         }
+        self.with_core(|core| core.untrace(stream.id));
     }
 
     /// Hands `event` to the stream's exchange and performs what it asks for. The host must be acting as the
@@ -132,8 +133,12 @@ impl Shared {
             core.forget_lookups(epoch);
         }
         let now = wire::now();
+        let begins = matches!(event, Event::RequestHeaders { .. });
         let reaction = exchange.handle(event, &mut core.gate(&stream.policy, &HostVerifier, now));
         core.set_wait(stream.id, exchange.wait());
+        if begins && let Some(trace) = exchange.trace() {
+            core.trace(stream.id, trace.clone());
+        }
         Some(reaction)
     }
 
@@ -178,7 +183,7 @@ impl Shared {
             }),
             Effect::WithdrawApproval { id } => self.with_core(|core| {
                 let exchange = stream.exchange.try_borrow().map(|exchange| exchange.id().to_owned());
-                core.withdraw(&exchange.unwrap_or_default(), id.as_deref());
+                core.withdraw(stream.id, &exchange.unwrap_or_default(), id.as_deref());
             }),
             Effect::Publish(fields) => {
                 for (name, value) in fields {
@@ -241,7 +246,7 @@ impl Shared {
         if let Purpose::Approval { stream, exchange, .. } = &purpose
             && !self.is_open(*stream)
         {
-            self.with_core(|core| core.answered_too_late(exchange, &reply));
+            self.with_core(|core| core.answered_too_late(*stream, exchange, &reply));
             return;
         }
         let (wakes, note) = match self.core.try_borrow_mut() {

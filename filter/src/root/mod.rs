@@ -12,6 +12,7 @@ mod waits;
 pub use calls::{Call, Purpose};
 pub use metrics::{Gauge, name_of};
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, Token
 use graphwarden_policies::operation::{Epoch, LookupCache};
 use graphwarden_policies::policy::{Environment, Policy, Problems};
 
-use crate::exchange::{BodySight, CallReply, Gate, Inquiry, Ledger, Moment, Wait};
+use crate::exchange::{BodySight, CallReply, Gate, Inquiry, Ledger, Moment, Trace, Wait};
 use evidence::{Delivered, Queue, Urgency};
 use keys::{KeyKeeper, Progress};
 use waits::Waits;
@@ -40,6 +41,10 @@ pub struct Core {
     sight: BodySight,
     waits: Waits,
     outbox: Vec<Call>,
+    /// The traces of streams whose request belongs to one.
+    traces: BTreeMap<u32, Trace>,
+    /// A stream of numbers that differs from VM to VM, for the ids of spans.
+    spans: u64,
 }
 
 /// A stream to wake.
@@ -100,6 +105,8 @@ impl Core {
             sight: BodySight::Unknown,
             waits: Waits::default(),
             outbox: Vec::new(),
+            traces: BTreeMap::new(),
+            spans: seed.rotate_left(32) | 1,
             policy: Rc::new(policy),
         })
     }
@@ -131,6 +138,16 @@ impl Core {
     /// Notes what a stream waits for.
     pub fn set_wait(&mut self, stream: u32, wait: Wait) {
         self.waits.set(stream, wait);
+    }
+
+    /// Notes the trace that a stream's request belongs to. It is forgotten by [`Core::untrace`].
+    pub fn trace(&mut self, stream: u32, trace: Trace) {
+        self.traces.insert(stream, trace);
+    }
+
+    /// Forgets the trace of a stream that is over.
+    pub fn untrace(&mut self, stream: u32) {
+        self.traces.remove(&stream);
     }
 
     /// Queues a question to the approval service.
@@ -187,14 +204,17 @@ impl Core {
     }
 
     /// Queues the withdrawal of an approval. `id` is one that the approval service gave, safe in a path; where
-    /// it has not answered yet, it knows the exchange.
-    pub fn withdraw(&mut self, exchange: &str, id: Option<&str>) {
+    /// it has not answered yet, it knows the exchange. `stream` is whose approval it was.
+    pub fn withdraw(&mut self, stream: u32, exchange: &str, id: Option<&str>) {
         if let Some(service) = &self.policy.approvals {
             let path = match id {
                 Some(id) => format!("{}/{id}?exchange={exchange}", service.path),
                 None => format!("{}?exchange={exchange}", service.path),
             };
-            self.outbox.push(Call::to(service, Purpose::Withdrawal, "DELETE", path));
+            let mut call = Call::to(service, Purpose::Withdrawal, "DELETE", path);
+            // The stream is over before the call is made.
+            self.join(&mut call, Some(stream));
+            self.outbox.push(call);
         }
     }
 
@@ -204,7 +224,35 @@ impl Core {
         calls.extend(self.keys.due(now));
         let urgency = self.urgency();
         calls.extend(self.queue.as_mut().and_then(|queue| queue.due(urgency, now)));
+        if !self.traces.is_empty() {
+            for call in &mut calls {
+                self.join(call, self.cause(&call.purpose));
+            }
+        }
         calls
+    }
+
+    /// The stream that a call is made for. What several wait for is made for the first of them.
+    fn cause(&self, purpose: &Purpose) -> Option<u32> {
+        let traced = |stream: &u32| self.traces.contains_key(stream);
+        match purpose {
+            Purpose::Approval { stream, .. }
+            | Purpose::Introspection { stream, .. }
+            | Purpose::Lookup { stream, .. } => Some(*stream),
+            Purpose::Keys { .. } => self.waits.for_keys().into_iter().find(traced),
+            Purpose::Evidence { .. } => self.waits.for_evidence_below(u64::MAX).into_iter().find(traced),
+            Purpose::Withdrawal => None,
+        }
+    }
+
+    /// Makes a call part of the trace of a stream's request.
+    fn join(&mut self, call: &mut Call, stream: Option<u32>) {
+        let Some(trace) = stream.and_then(|stream| self.traces.get(&stream)) else { return };
+        // xorshift64: never 0, and ids of spans need be unique, not secret.
+        self.spans ^= self.spans << 13;
+        self.spans ^= self.spans >> 7;
+        self.spans ^= self.spans << 17;
+        call.headers.extend(trace.headers(self.spans));
     }
 
     /// The streams whose time has come.
@@ -248,9 +296,9 @@ impl Core {
     }
 
     /// An approval was asked for by an exchange that is gone: withdraws it, if the answer says which it is.
-    pub fn answered_too_late(&mut self, exchange: &str, reply: &CallReply) {
+    pub fn answered_too_late(&mut self, stream: u32, exchange: &str, reply: &CallReply) {
         if let Some(id) = crate::exchange::open_approval(reply) {
-            self.withdraw(exchange, Some(&id));
+            self.withdraw(stream, exchange, Some(&id));
         }
     }
 

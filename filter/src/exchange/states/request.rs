@@ -13,6 +13,7 @@ use super::super::event::{Departure, Event, Pairs};
 use super::super::gate::{BodySight, Moment};
 use super::super::inbound::{Body, Inbound, Seen, first, request_id};
 use super::super::refusal::Refusal;
+use super::super::trace::Trace;
 use super::judge;
 use super::response::Replacing;
 
@@ -57,6 +58,7 @@ impl Opening {
         if let Some(id) = request_id(&pairs) {
             cx.dossier.request_id = id;
         }
+        cx.dossier.trace = Trace::of(&pairs);
         cx.dossier.came_from(source, first(&pairs, b"user-agent"));
         cx.dossier.asked(
             first(&pairs, b":method").unwrap_or_default(),

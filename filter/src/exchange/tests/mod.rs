@@ -1,5 +1,5 @@
 //! The exchange, fed with events. A new test belongs in `table` if it is about which event a state takes, in
-//! `request` if it is about what happens before forwarding, in `hold` if people or the ledger are waited for, in `terms` if it is about what a rule asks of people, in
+//! `request` if it is about what happens before forwarding, in `hold` if people or the ledger are waited for, in `terms` if it is about what a rule asks of people, in `trace` if it is about which trace a call joins, in
 //! `response` if it is about what comes back, in `record` if it is about what is written down.
 
 mod hold;
@@ -10,3 +10,4 @@ mod response;
 mod rig;
 mod table;
 mod terms;
+mod trace;
