@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use graphwarden_e2e::{Checks, THREAD, billing};
+use graphwarden_e2e::{Checks, THREAD};
 use graphwarden_stand::{
     Act, Ask, Envoy, EnvoySetup, Issuer, Person, Reply, Seen, Site, Upstream, run, standard_policy,
     wait_until,
@@ -43,6 +43,12 @@ fn span(seen: &Seen) -> Result<String> {
     Ok((*span).to_owned())
 }
 
+/// A run that people have to agree to, of an assistant that only LangGraph knows.
+fn billing_run(token: &str) -> Ask {
+    let body = json!({"assistant_id": THREAD, "input": {}});
+    Ask::post(&format!("/threads/{THREAD}/runs/wait"), &body).bearer(token)
+}
+
 #[test]
 fn approvals_evidence_keys_and_lookups_join_the_trace_of_the_request() {
     run("traces", async |site: &Site| {
@@ -67,11 +73,8 @@ fn approvals_evidence_keys_and_lookups_join_the_trace_of_the_request() {
                 for recorder in [&service, &upstream] {
                     recorder.forget();
                 }
-                let body = json!({"assistant_id": THREAD, "input": {}});
-                let ask = Ask::post(&format!("/threads/{THREAD}/runs/wait"), &body)
-                    .bearer(&token)
-                    .header("traceparent", PARENT)
-                    .header("tracestate", "vendor=opaque");
+                let ask =
+                    billing_run(&token).header("traceparent", PARENT).header("tracestate", "vendor=opaque");
                 let answer = ask.send(envoy.port()).await?;
                 ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
                 let calls = service.seen();
@@ -114,10 +117,8 @@ fn approvals_evidence_keys_and_lookups_join_the_trace_of_the_request() {
         checks
             .check("a malformed trace is nobody's", async {
                 service.forget();
-                let ask = billing(7)
-                    .bearer(&token)
-                    .header("traceparent", "00-nonsense")
-                    .header("tracestate", "a=1");
+                let ask =
+                    billing_run(&token).header("traceparent", "00-nonsense").header("tracestate", "a=1");
                 let answer = ask.send(envoy.port()).await?;
                 ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
                 let calls = service.seen();

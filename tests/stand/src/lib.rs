@@ -8,6 +8,7 @@
 //! shown in `demo`.
 
 mod browser;
+mod debian;
 mod desk;
 mod envoy;
 mod issuer;
@@ -17,12 +18,14 @@ mod policy;
 mod ports;
 mod postgres;
 mod provider;
+mod registry;
 mod site;
 mod tools;
 mod upstream;
 mod wire;
 
 pub use browser::Chromium;
+pub use debian::debian_program;
 pub use desk::Desk;
 pub use envoy::{Envoy, EnvoySetup, Filter, shipped_config};
 pub use issuer::{Issuer, Person, claims_for, unix_now};
@@ -32,6 +35,7 @@ pub use policy::{GATEWAY_TOKEN, standard_policy};
 pub use ports::{Port, bind, free_port};
 pub use postgres::Postgres;
 pub use provider::{MACHINE_SECRET, OidcProvider};
+pub use registry::Registry;
 pub use site::{Site, run};
 pub use tools::Tools;
 pub use upstream::{Act, Reply, Seen, Upstream};
