@@ -3,14 +3,12 @@
 //! A file is a policy of its own (YAML or JSON), or holds one: Envoy's configuration of a Wasm filter
 //! (`configuration: {"@type": …Struct, value: …}`, or a `StringValue` with JSON in it), or Istio's `pluginConfig`.
 
-use std::fmt;
 use std::path::Path;
 
 use anyhow::Context as _;
 use graphwarden_policies::policy::{Policy, Problem, Problems};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
-use serde_saphyr::Spanned;
+
+use crate::yaml::{self, Content, Node};
 
 /// A policy as found in a file.
 #[derive(Debug)]
@@ -18,24 +16,6 @@ pub struct Found {
     tree: Node,
     /// Whether positions inside are real, or all that of the string that holds the policy.
     exact: bool,
-}
-
-/// A value and where it stands, one-based.
-#[derive(Debug, Clone)]
-struct Node {
-    line: u64,
-    column: u64,
-    content: Content,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    Null,
-    Bool(bool),
-    Number(Number),
-    Text(String),
-    List(Vec<Spanned<Content>>),
-    Map(Vec<(String, Spanned<Content>)>),
 }
 
 /// Reads every policy in a file.
@@ -57,87 +37,84 @@ pub fn read_one(path: &Path) -> anyhow::Result<Found> {
 
 /// Finds every policy in a text.
 pub fn find(text: &str) -> anyhow::Result<Vec<Found>> {
-    let documents: Vec<Spanned<Content>> = serde_saphyr::from_multiple(text)?;
     let mut found = Vec::new();
-    for document in &documents {
+    for document in yaml::read(text, 0)? {
         let before = found.len();
-        search(document, &mut found);
-        if found.len() == before && looks_like_policy(&document.value) {
-            found.push(Found { tree: node(document), exact: true });
+        search(&document, &mut found);
+        if found.len() == before && looks_like_policy(&document) {
+            found.push(Found { tree: document, exact: true });
         }
     }
     Ok(found)
 }
 
 /// The sections of a policy that nothing else has together.
-fn looks_like_policy(content: &Content) -> bool {
-    let Content::Map(members) = content else { return false };
+fn looks_like_policy(node: &Node) -> bool {
     let sections = ["identity", "access", "operations", "masking", "evidence", "approvals"];
-    members.iter().any(|(name, _)| sections.contains(&name.as_str()))
-        && !members
+    node.members().iter().any(|member| sections.contains(&member.name.as_str()))
+        && !node
+            .members()
             .iter()
-            .any(|(name, _)| matches!(name.as_str(), "kind" | "static_resources" | "apiVersion"))
+            .any(|member| matches!(member.name.as_str(), "kind" | "static_resources" | "apiVersion"))
 }
 
 /// Looks for places where a proxy's configuration holds a policy.
-fn search(at: &Spanned<Content>, found: &mut Vec<Found>) {
-    match &at.value {
-        Content::List(items) => items.iter().for_each(|item| search(item, found)),
-        Content::Map(members) => {
-            for (name, member) in members {
-                let held = match name.as_str() {
-                    "pluginConfig" => Some(member),
-                    "configuration" => wrapped(&member.value),
-                    _ => None,
-                };
-                match held {
-                    Some(policy) if looks_like_policy(&policy.value) => {
-                        found.push(Found { tree: node(policy), exact: true });
-                    }
-                    Some(holder @ Spanned { value: Content::Text(text), .. }) => {
-                        found.extend(inside(holder, text));
-                    }
-                    _ => search(member, found),
-                }
-            }
+fn search(at: &Node, found: &mut Vec<Found>) {
+    at.items().iter().for_each(|item| search(item, found));
+    for member in at.members() {
+        match held(&member.name, &member.value) {
+            Held::Policy(policy) => found.push(policy),
+            Held::Text => {}
+            Held::Nothing => search(&member.value, found),
         }
-        _ => {}
+    }
+}
+
+/// What a member of a proxy's configuration holds.
+pub enum Held {
+    /// A policy.
+    Policy(Found),
+    /// A text that is no policy, where one could stand.
+    Text,
+    /// Nothing of ours.
+    Nothing,
+}
+
+/// The policy that a member of this name holds.
+pub fn held(name: &str, value: &Node) -> Held {
+    let holder = match name {
+        "pluginConfig" => Some(value),
+        "configuration" => wrapped(value),
+        _ => None,
+    };
+    match holder {
+        Some(tree) if looks_like_policy(tree) => Held::Policy(Found { tree: tree.clone(), exact: true }),
+        Some(holder) if holder.text().is_some() => inside(holder).map_or(Held::Text, Held::Policy),
+        _ => Held::Nothing,
     }
 }
 
 /// The `value` of a wrapped Struct or StringValue.
-fn wrapped(content: &Content) -> Option<&Spanned<Content>> {
-    let Content::Map(members) = content else { return None };
-    let member = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-    let kind = member("@type").map(|kind| &kind.value);
-    let is_wrapper = matches!(kind, Some(Content::Text(kind))
-        if kind.ends_with("google.protobuf.Struct") || kind.ends_with("google.protobuf.StringValue"));
-    if is_wrapper { member("value") } else { None }
+fn wrapped(node: &Node) -> Option<&Node> {
+    let kind = node.text_of("@type");
+    let is_wrapper =
+        kind.ends_with("google.protobuf.Struct") || kind.ends_with("google.protobuf.StringValue");
+    if is_wrapper { node.get("value") } else { None }
 }
 
 /// A policy as JSON or YAML in a string.
-fn inside(holder: &Spanned<Content>, text: &str) -> Option<Found> {
-    let content: Spanned<Content> = serde_saphyr::from_str(text).ok()?;
-    looks_like_policy(&content.value).then(|| {
-        let mut tree = node(&content);
-        (tree.line, tree.column) = (holder.referenced.line(), holder.referenced.column());
-        Found { tree, exact: false }
-    })
-}
-
-fn node(spanned: &Spanned<Content>) -> Node {
-    Node {
-        line: spanned.referenced.line(),
-        column: spanned.referenced.column(),
-        content: spanned.value.clone(),
-    }
+fn inside(holder: &Node) -> Option<Found> {
+    let mut documents = yaml::read(holder.text()?, holder.place.file).ok()?;
+    let mut tree = documents.pop().filter(|_| documents.is_empty())?;
+    tree.place = holder.place;
+    looks_like_policy(&tree).then_some(Found { tree, exact: false })
 }
 
 impl Found {
     /// Compiles the policy. Secrets that the environment does not have are made up: tools check what a policy
     /// says, not how it is deployed.
     pub fn compile(&self) -> Result<Policy, Problems> {
-        let document = serde_json::to_vec(&value(&self.tree.content)).unwrap_or_default();
+        let document = serde_json::to_vec(&self.tree.to_json()).unwrap_or_default();
         Policy::parse(&document, &|name| {
             std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| Some("unset-".repeat(8)))
         })
@@ -150,114 +127,51 @@ impl Found {
 
     /// Line and column of the value at `path`.
     pub fn place_of(&self, path: &str) -> (u64, u64) {
-        let mut place = (self.tree.line, self.tree.column);
-        if !self.exact {
-            return place;
-        }
-        let mut content = &self.tree.content;
+        let place = self.node_at(path).place;
+        (place.line, place.column)
+    }
+
+    /// The value at `path`, or the nearest around it that is there and has a place of its own.
+    pub fn node_at(&self, path: &str) -> &Node {
+        let mut node = &self.tree;
         let mut rest = path;
-        while let Some((next, left)) = step(content, rest) {
-            place = (next.referenced.line(), next.referenced.column());
-            content = &next.value;
+        while let Some((next, left)) = step(node, rest).filter(|_| self.exact) {
+            node = next;
             rest = left;
         }
-        place
+        node
+    }
+
+    /// Whether places inside are the file's: they are not where the policy stands in a string.
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// The policy as it is written. Only its outermost place is real where it stands in a string.
+    pub fn tree(&self) -> &Node {
+        &self.tree
     }
 }
 
 /// One step along a path such as `access.rules[2].when`. Names of members may have dots in them.
-fn step<'a, 'p>(content: &'a Content, path: &'p str) -> Option<(&'a Spanned<Content>, &'p str)> {
-    match content {
+fn step<'a, 'p>(node: &'a Node, path: &'p str) -> Option<(&'a Node, &'p str)> {
+    match &node.content {
         Content::List(items) => {
             let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
             items.get(index.parse::<usize>().ok()?).map(|item| (item, rest))
         }
         Content::Map(members) => {
             let path = path.strip_prefix('.').unwrap_or(path);
-            let fits = |(name, value): &'a (String, Spanned<Content>)| {
-                let rest = path.strip_prefix(name.as_str())?;
-                (rest.is_empty() || rest.starts_with(['.', '['])).then_some((name.len(), value, rest))
-            };
-            let (_, value, rest) = members.iter().filter_map(fits).max_by_key(|(length, ..)| *length)?;
-            Some((value, rest))
+            let longest = members
+                .iter()
+                .filter_map(|member| {
+                    let rest = path.strip_prefix(member.name.as_str())?;
+                    (rest.is_empty() || rest.starts_with(['.', '['])).then_some((member, rest))
+                })
+                .max_by_key(|(member, _)| member.name.len());
+            longest.map(|(member, rest)| (&member.value, rest))
         }
         _ => None,
-    }
-}
-
-fn value(content: &Content) -> Value {
-    match content {
-        Content::Null => Value::Null,
-        Content::Bool(flag) => Value::Bool(*flag),
-        Content::Number(number) => Value::Number(number.clone()),
-        Content::Text(text) => Value::String(text.clone()),
-        Content::List(items) => items.iter().map(|item| value(&item.value)).collect(),
-        Content::Map(members) => {
-            let members = members.iter().map(|(name, member)| (name.clone(), value(&member.value)));
-            Value::Object(members.collect::<Map<_, _>>())
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
-
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Content, E> {
-                Ok(Content::Null)
-            }
-
-            fn visit_none<E>(self) -> Result<Content, E> {
-                Ok(Content::Null)
-            }
-
-            fn visit_bool<E>(self, flag: bool) -> Result<Content, E> {
-                Ok(Content::Bool(flag))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Content, E> {
-                Ok(Content::Number(number.into()))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Content, E> {
-                Ok(Content::Number(number.into()))
-            }
-
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Content, E> {
-                Number::from_f64(number)
-                    .map(Content::Number)
-                    .ok_or_else(|| E::custom("a number has to be finite"))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
-                Ok(Content::Text(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Content, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    list.push(item);
-                }
-                Ok(Content::List(list))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Content, A::Error> {
-                let mut map = Vec::new();
-                while let Some(member) = members.next_entry()? {
-                    map.push(member);
-                }
-                Ok(Content::Map(map))
-            }
-        }
-
-        deserializer.deserialize_any(ContentVisitor)
     }
 }
 

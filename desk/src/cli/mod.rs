@@ -16,6 +16,7 @@ mod explain;
 mod export;
 mod holds;
 mod key;
+mod lint;
 mod mask;
 mod masking;
 mod serve;
@@ -61,6 +62,8 @@ pub enum Command {
     Token(token::Args),
     /// Say what is wrong with policies, and where
     Check(check::Args),
+    /// Say what would bite in the Envoy or Istio YAML around the filter
+    Lint(lint::Args),
     /// Say how the gate reads a request, and what a policy says about it
     Explain(explain::Args),
     /// Run a table of who may do what against a policy
@@ -81,6 +84,7 @@ impl Command {
             Self::Key(args) => key::run(args),
             Self::Token(args) => token::run(args),
             Self::Check(args) => check::run(args),
+            Self::Lint(args) => lint::run(args),
             Self::Explain(args) => explain::run(args),
             Self::Test(args) => test::run(args),
         }
