@@ -39,6 +39,14 @@ fn what_we_ship_is_clean() {
         }
     }
     clean(&istio());
+    let mut all = istio();
+    all.push(source("envoy/istio/service-entry.yaml"));
+    all.push(source("envoy/istio/network-policy.yaml"));
+    all.push(source("envoy/istio/authorization-policy.yaml"));
+    clean(&all);
+    // The plugin of the partnership with Istio's own verification takes the other's place.
+    clean(&[source("envoy/istio/request-authentication.yaml"), source("envoy/istio/envoyfilter.yaml")]);
+    clean(&[source("envoy/gateway/gateway.yaml")]);
 }
 
 #[test]
