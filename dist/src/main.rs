@@ -1,9 +1,11 @@
-//! Makes what is handed out of what was built: the module and the program, an image of each, and their checksums.
+//! Makes what is handed out of what was built: the module and the program, an image of each, the chart, and their
+//! checksums.
 //!
 //! Everything is a function of the files it is given: the same files make the same bytes, on any machine and on any
 //! day. It builds nothing and reaches no network; `make dist` runs it, and people push the images with whatever
 //! tool they have (`docs/releases.md`).
 
+mod chart;
 mod image;
 mod layer;
 mod program;
@@ -21,7 +23,7 @@ use layer::Layer;
 /// Whom the program runs as in its image: nobody in particular, and not root.
 const USER: u32 = 65_532;
 
-/// Makes `DIR` anew: module, program, images, checksums.
+/// Makes `DIR` anew: module, program, images, chart, checksums.
 #[derive(Debug, Parser)]
 struct Args {
     /// The module
@@ -33,6 +35,9 @@ struct Args {
     /// The certificates of the authorities that the program trusts, as PEM
     #[arg(long, value_name = "FILE")]
     authorities: PathBuf,
+    /// The folder of the Helm chart
+    #[arg(long, value_name = "DIR")]
+    chart: PathBuf,
     /// The licence, which goes with the program
     #[arg(long, value_name = "FILE")]
     license: PathBuf,
@@ -69,6 +74,7 @@ fn main() -> Result<()> {
     write("graphwarden.oci.tar", &program_image(&files, platform)?.archive()?)?;
     write("graphwarden.wasm", &module)?;
     write(&format!("graphwarden-linux-{platform}"), &program)?;
+    write(&format!("graphwarden-chart-{}.tgz", env!("CARGO_PKG_VERSION")), &chart::archive(&args.chart)?)?;
     for path in &args.with {
         let name = path.file_name().and_then(|name| name.to_str()).context("a file without a name")?;
         write(name, &read(path)?)?;

@@ -6,7 +6,8 @@
 //! says about policies and about the files that we ship; `rules` what rules ask for beyond yes and no, and observe mode;
 //! `operations` the table of operations against
 //! the server's own description; `bypass` what the server did against what was judged; `ownership` two
-//! people who keep to what is theirs.
+//! people who keep to what is theirs; `istio` and `kubernetes` the manifests and the chart; `release` what `make dist` hands out;
+//! `traces` and `watching` what operators see.
 
 pub mod corpus;
 

