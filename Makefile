@@ -48,6 +48,16 @@ playground: wasm-bindgen ## Build target/playground/index.html, a page to try po
 	  target/wasm32-unknown-unknown/page/graphwarden_playground.wasm
 	scripts/playground target/playground/bindings target/playground/index.html
 
+.PHONY: docs
+docs: mdbook ## Build the documents as a book, target/book/index.html
+	rm -rf target/book
+	mdbook build docs
+	@# Beside the pages lies what they link to.
+	cp -R envoy target/book/envoy
+	mkdir -p target/book/policies && cp -R policies/presets target/book/policies/presets
+	@printf '<!doctype html><meta charset="utf-8"><title>Graphwarden</title><meta http-equiv="refresh" content="0; url=docs/index.html"><a href="docs/index.html">Graphwarden</a>\n' > target/book/index.html
+	@echo "target/book/index.html"
+
 .PHONY: build
 build: wasm program ## Build both
 
@@ -73,7 +83,7 @@ test: test-unit test-node test-e2e ## Prove everything
 
 .PHONY: test-unit
 test-unit: nextest postgres venv ## The rooms by themselves, on this machine
-	cargo nextest run --workspace --exclude graphwarden-e2e
+	cargo nextest run --workspace --exclude graphwarden-e2e --exclude graphwarden-docs
 	cargo test -p graphwarden --test postgres --test replicas
 	cargo test --workspace --doc --quiet
 
@@ -83,7 +93,7 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 
 .PHONY: test-e2e
 test-e2e: nextest dist playground venv node-modules chromium registry ## A real Envoy, a real LangGraph, a real issuer, the real desk
-	cargo nextest run -p graphwarden-e2e
+	cargo nextest run -p graphwarden-e2e -p graphwarden-docs
 
 .PHONY: reproducible
 reproducible: wasm ## Build the module again elsewhere: the bytes have to be the same
@@ -155,6 +165,10 @@ tests/%/node_modules/.package-lock.json: tests/%/package-lock.json | venv
 .PHONY: nextest
 nextest:
 	@command -v cargo-nextest > /dev/null || cargo install --locked --root $(TOOLS) cargo-nextest@0.9.143
+
+.PHONY: mdbook
+mdbook:
+	@command -v mdbook > /dev/null || cargo install --locked --root $(TOOLS) mdbook@0.5.4 --no-default-features --features search
 
 .PHONY: wasm-bindgen
 wasm-bindgen: toolchain

@@ -175,11 +175,11 @@ pub fn page() -> String {
         "# What `graphwarden lint` finds\n\n\
          `graphwarden lint FILE…` reads the Envoy and Istio YAML around the filter and says what would bite. Files that are \
          named together are judged together: the cluster that a policy names may be defined in another of them.\n\n\
-         ```sh\n\
-         graphwarden lint envoy.yaml                     # findings with their lines; exit 0 no error, 1 errors, 2 unreadable\n\
-         graphwarden lint --fix envoy.yaml               # mends what is safe to mend, in place, and keeps comments\n\
-         graphwarden lint --format sarif envoy/*.yaml    # for code scanning; json for programs\n\
-         graphwarden lint --allow admin-open envoy.yaml  # leaves a rule out\n\
+         ```console,flags\n\
+         $ graphwarden lint envoy.yaml                     # findings with their lines; exit 0 no error, 1 errors, 2 unreadable\n\
+         $ graphwarden lint --fix envoy.yaml               # mends what is safe to mend, in place, and keeps comments\n\
+         $ graphwarden lint --format sarif envoy/*.yaml    # for code scanning; json for programs\n\
+         $ graphwarden lint --allow admin-open envoy.yaml  # leaves a rule out\n\
          ```\n\n\
          Nobody has to run Envoy for it. `envoy --mode validate` says what Envoy refuses; this says what Envoy takes and \
          people regret. Warnings alone are exit code 0 unless `--strict` is given.\n\n\

@@ -350,7 +350,7 @@ notify:
 #[test]
 fn the_documents_settings_are_taken() {
     let page = include_str!("../../../docs/approvals.md");
-    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let yaml = page.split("```yaml,desk\n").nth(1).unwrap().split("```").next().unwrap();
     let path = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(path.path(), yaml).unwrap();
     let raw = Raw::read(path.path()).unwrap();
