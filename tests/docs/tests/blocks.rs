@@ -341,6 +341,12 @@ fn knows(command: &str, targets: &BTreeSet<&str>) -> Result<()> {
         };
         let words: Vec<String> = words.into_iter().skip_while(assigns).collect();
         let Some(first) = words.first() else { continue };
+        // What is named of this repository is there.
+        for word in words.iter().filter(|word| word.contains('/') && !word.contains(['*', ':', '$'])) {
+            let top = word.split('/').next().unwrap_or_default();
+            let ours = ["envoy", "charts", "docs", "policies", "scripts", "demo"].contains(&top);
+            ensure!(!ours || pages::root().join(word).exists(), "there is no {word}");
+        }
         match first.as_str() {
             "graphwarden" => {
                 let parsed = graphwarden::cli::Cli::command().try_get_matches_from(&words);
