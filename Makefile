@@ -99,6 +99,12 @@ test-e2e: nextest dist playground venv node-modules chromium registry ## A real 
 reproducible: wasm ## Build the module again elsewhere: the bytes have to be the same
 	scripts/reproducible
 
+.PHONY: screenshots
+screenshots: nextest build playground venv node-modules chromium ## Take the README's pictures anew, of real parts in a real Chromium
+	cargo nextest run -p graphwarden-e2e --test playground --test approver --test auditor
+	mkdir -p docs/images
+	cp target/shots/images/playground.png target/shots/images/approver.png target/shots/images/report.png docs/images/
+
 .PHONY: crash
 crash: nextest build venv ## Kill desk, Envoy and both at random moments under load, KILLS (200) times
 	KILLS=$${KILLS:-200} cargo nextest run -p graphwarden-e2e --test crash --no-capture --profile crash

@@ -1,6 +1,6 @@
 // What approvers do at the desk; `tests/e2e/tests/approver.rs` starts the parts. Questions are asked here, as a gateway asks.
 import { randomUUID } from "node:crypto";
-import { assert, desk, facts, look, signedIn, stranger, test } from "./harness.mjs";
+import { assert, desk, facts, look, picture, signedIn, stranger, test } from "./harness.mjs";
 
 /** Asks as a gateway, and returns the approval's id. */
 async function ask(change = {}) {
@@ -92,6 +92,12 @@ test("a request says who, what, why and since when, with its payload masked and 
   assert.ok(await page.locator("pre.payload mark").count(), "what was masked is not marked");
   await page.getByRole("heading", { name: "Asked before by the same person" }).waitFor();
   await look(page, "request");
+  const refund = await ask({ preview: { body: '{"assistant_id":"billing","input":{"customer_id":"c-1001","amount":240,"note":"refund to [EMAIL], card [PAYMENT_CARD]"}}' } });
+  const other = await signedIn("manager");
+  await other.goto(desk(`/approvals/${refund}`));
+  await other.getByRole("button", { name: "Approve" }).waitFor();
+  await picture(other, "approver");
+  await decide(refund, "deny");
   await decide(id, "deny");
   await page.getByText("Denied. The request was not carried out.").waitFor();
   await page.getByRole("button", { name: "Approve" }).waitFor({ state: "detached" });

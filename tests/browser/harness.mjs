@@ -111,6 +111,20 @@ export async function look(page, name) {
   await page.emulateMedia({ colorScheme });
 }
 
+/** Takes the picture that the README shows: what a desktop shows at once. `make screenshots` collects them. */
+export async function picture(page, name) {
+  const folder = `${facts.shots}/../images`;
+  mkdirSync(folder, { recursive: true });
+  const { width, colorScheme } = DRESSES.desktop;
+  await page.setViewportSize({ width, height: 860 });
+  await page.emulateMedia({ colorScheme });
+  await page.evaluate(() => {
+    document.activeElement?.blur();
+    window.scrollTo(0, 0);
+  });
+  await page.screenshot({ path: `${folder}/${name}.png` });
+}
+
 /** Runs in the page: what is wrong with it. */
 function inspect() {
   const wrong = [];

@@ -1,5 +1,5 @@
 // What a person does at the playground, opened from a file: no server, no network. `tests/e2e/tests/playground.rs` starts it.
-import { assert, facts, look, stranger, test } from "./harness.mjs";
+import { assert, facts, look, picture, stranger, test } from "./harness.mjs";
 
 /** The page, ready, and what it asked the network for. */
 async function playground() {
@@ -44,6 +44,8 @@ test("the slider shows what is held back, which detector suspects it, and what w
   await held(page).getByText(/keep their order/).waitFor();
   await held(page).getByText(/^text [0-9a-f]{4}$/).waitFor();
   await look(page, "stream-held");
+  await picture(page, "playground");
+  await page.getByRole("slider").focus();
   // No step lets a part of the value out.
   const last = Number(await page.getByRole("slider").getAttribute("max"));
   for (let step = 5; step <= last; step++) {

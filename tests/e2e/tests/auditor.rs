@@ -142,6 +142,15 @@ fn an_auditor_finds_reads_takes_away_and_verifies_in_a_real_browser() {
         });
         chromium.run(site, &gate.desk, "auditor.mjs", facts).await?;
 
+        // The report that it holds is read without the desk, from the disk.
+        let extracted = Command::new(site.tools().python()?)
+            .args(["-m", "zipfile", "-e", "evidence.zip", "evidence"])
+            .current_dir(site.folder())
+            .status()?;
+        ensure!(extracted.success(), "evidence.zip cannot be read");
+        let report = format!("file://{}", site.folder().join("evidence/report.html").display());
+        chromium.run_on(site, &report, "report.mjs", json!({})).await?;
+
         // What the browser saved is what the command line takes.
         let key = std::fs::read_to_string(site.folder().join("key.txt"))?;
         let checked = Command::new(site.tools().program()?)
