@@ -17,6 +17,7 @@
 //! | [`contracts`] | the OpenAPI documents |
 //! | [`error`] | everything that can go wrong in an answer |
 //! | [`conform`] | whether another service in the desk's place is safe |
+//! | [`init`] | a first set of files that works |
 //! | [`lint`] | what would bite in the YAML around the filter |
 //! | [`cli`] | the command line, one file a subcommand |
 //! | [`settings`] | what `serve` is told by flags, environment and file |
@@ -32,6 +33,7 @@ pub mod contracts;
 pub mod error;
 pub mod evidence;
 pub mod gateway;
+pub mod init;
 pub mod keeping;
 pub mod lint;
 pub mod log;

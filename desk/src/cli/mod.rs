@@ -15,6 +15,7 @@ mod detect;
 mod explain;
 mod export;
 mod holds;
+mod init;
 mod key;
 mod lint;
 mod mask;
@@ -40,6 +41,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a policy, an Envoy configuration and a compose file that work
+    Init(Box<init::Args>),
     /// Run the desk: approvals, the evidence ledger and their web pages
     Serve(Box<serve::Args>),
     /// Write the evidence of a range of dates
@@ -73,6 +76,7 @@ pub enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Init(args) => init::run(*args),
             Self::Serve(args) => serve::run(*args),
             Self::Export(args) => export::run(args),
             Self::Mask(args) => mask::run(args),

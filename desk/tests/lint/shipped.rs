@@ -38,6 +38,7 @@ fn what_we_ship_is_clean() {
             clean(&[source(&name)]);
         }
     }
+    clean(&[source("envoy/ecds/envoy.yaml"), source("envoy/ecds/filter.yaml")]);
     clean(&istio());
     let mut all = istio();
     all.push(source("envoy/istio/service-entry.yaml"));

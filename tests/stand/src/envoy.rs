@@ -150,6 +150,23 @@ impl Envoy {
         Ok(Self { port, admin, part, name: name.to_owned(), folder, command })
     }
 
+    /// Starts Envoy with a configuration of its own, whose admin page is on `admin`, and with these variables.
+    pub async fn start_config(
+        site: &Site,
+        (name, config): (&str, &str),
+        (port, admin): (Port, Port),
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let path = site.write(&format!("{name}.yaml"), config)?;
+        let mut command = command(site)?;
+        command.envs(environment.iter().copied()).arg("-c").arg(path);
+        command.args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"]);
+        command.args(["--component-log-level", "wasm:info"]).current_dir(site.folder());
+        let folder = site.folder().to_path_buf();
+        let part = serving(name, &folder, &command, &admin).await?;
+        Ok(Self { port, admin, part, name: name.to_owned(), folder, command })
+    }
+
     /// Kills Envoy without asking, with all its workers and what they had not delivered.
     pub fn kill(&mut self) {
         self.part.kill();
@@ -167,9 +184,17 @@ impl Envoy {
         Self::validate_config(site, &config).await
     }
 
+    /// Runs `envoy --mode validate` on a whole configuration as it is written: `Ok` with the log when Envoy takes it.
+    pub async fn validate_text(site: &Site, text: &str) -> Result<String> {
+        Self::validate_file(site, &site.write("validate.yaml", text)?).await
+    }
+
     /// Runs `envoy --mode validate` on a whole configuration: `Ok` with the log when Envoy takes it.
     pub async fn validate_config(site: &Site, config: &Value) -> Result<String> {
-        let path = site.write("validate.json", config.to_string())?;
+        Self::validate_file(site, &site.write("validate.json", config.to_string())?).await
+    }
+
+    async fn validate_file(site: &Site, path: &std::path::Path) -> Result<String> {
         let mut command = command(site)?;
         command.arg("-c").arg(path).args(["--mode", "validate", "--log-level", "info"]);
         let mut part = Part::start("validate", site.folder(), &command)?;
