@@ -27,7 +27,7 @@ pub(super) struct Content {
 #[derive(Debug)]
 enum Kind {
     /// Nothing but blanks so far; JSON may follow at this depth of embedding.
-    Blank { scan: Box<Scan>, embedded: usize },
+    Blank { scan: Box<Scan>, label: Box<[u8]>, embedded: usize },
     /// Text without structure.
     Text(Box<Scan>),
     /// JSON inside the text.
@@ -40,7 +40,7 @@ impl Content {
     /// A text in a value called `label`, which may hold JSON as the `embedded`th level.
     pub(super) fn new(label: &[u8], embedded: usize, spelling: Spelling) -> Self {
         let scan = Box::new(Scan::labelled(label));
-        Self::of(Kind::Blank { scan, embedded }, spelling)
+        Self::of(Kind::Blank { scan, label: label.into(), embedded }, spelling)
     }
 
     /// A text that is never read as JSON.
@@ -174,7 +174,7 @@ impl Content {
     }
 
     fn look(&mut self, bytes: &[u8], context: &mut Context<'_>, outside: &mut dyn Edits) -> Result<(), Stop> {
-        if let Kind::Blank { scan, embedded } = &mut self.kind {
+        if let Kind::Blank { scan, label, embedded } = &mut self.kind {
             let Some(first) = bytes.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) else {
                 let mut edits = Spelled { runs: &mut self.runs, spelling: self.spelling, outside };
                 let detectors = context.detectors();
@@ -184,12 +184,15 @@ impl Content {
                 return Ok(());
             };
             let embedded = *embedded;
-            let begins_json = matches!(first, b'{' | b'[' | b'"') && scan.held() == 0;
+            let begins_json = matches!(first, b'{' | b'[' | b'"');
             self.kind = if begins_json && embedded > context.limits().embedded {
                 self.mute(outside);
                 return Ok(());
             } else if begins_json {
-                Kind::Json(Box::new(Json::embedded(embedded, false)))
+                // Blanks that waited for what the label makes of the text are the document's.
+                let mut edits = Spelled { runs: &mut self.runs, spelling: self.spelling, outside };
+                edits.pass(scan.held());
+                Kind::Json(Box::new(Json::embedded(embedded, false).called(label)))
             } else {
                 Kind::Text(std::mem::take(scan))
             };

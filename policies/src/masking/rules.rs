@@ -152,7 +152,8 @@ impl<'a> Context<'a> {
         &self.rules.detectors
     }
 
-    /// Whether this string, in a value called `label`, is an id that stays: a UUID (RFC 9562 section 4) and nothing else.
+    /// Whether this string, in a value called `label`, is an id that stays: a UUID (RFC 9562 section 4), as LangChain
+    /// writes it for a run or by itself, and nothing else.
     pub(super) fn is_id(&self, label: &[u8], text: &[u8]) -> bool {
         self.rules.shared.built_in_alone && is_uuid(text) && self.rules.detectors.is_plain_label(label)
     }
@@ -253,8 +254,15 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Whether `text` is a UUID as RFC 9562 section 4 writes it.
+/// What stands before the UUID in the id of a message that a model's run wrote.
+const OF_RUN: [&[u8]; 3] = [b"lc_run--", b"run--", b"run-"];
+
+/// Whether `text` is a UUID as RFC 9562 section 4 writes it, of a run or by itself.
 fn is_uuid(text: &[u8]) -> bool {
+    let text = match text.len() {
+        0..=36 => text,
+        _ => OF_RUN.iter().find_map(|prefix| text.strip_prefix(*prefix)).unwrap_or(text),
+    };
     text.len() == 36
         && text.iter().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => *byte == b'-',

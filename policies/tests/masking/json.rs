@@ -51,6 +51,20 @@ fn the_name_of_a_member_is_context_for_its_value() {
 }
 
 #[test]
+fn the_name_of_a_member_is_context_for_a_document_in_its_value() {
+    assert_eq!(detected(r#"{"ssn":"\"078051120\""}"#), r#"{"ssn":"\"[US_SSN]\""}"#);
+    assert_eq!(
+        detected(r#"{"ssn":"[\"078051120\", 219099999]"}"#),
+        r#"{"ssn":"[\"[US_SSN]\", \"[US_SSN]\"]"}"#
+    );
+    assert_eq!(detected(r#"{"password":" \"hunter2abc\""}"#), r#"{"password":" \"[SECRETS]\""}"#);
+    assert_eq!(detected(r#"{"password":"\n[\"hunter2abc\"]"}"#), r#"{"password":"\n[\"[SECRETS]\"]"}"#);
+    // Inside an object every value has a name of its own.
+    let other = r#"{"password":"{\"hint\":\"the usual one\"}"}"#;
+    assert_eq!(detected(other), other);
+}
+
+#[test]
 fn short_names_numbers_and_ids_are_no_way_round_a_custom_pattern() {
     let section = json!({"custom": [
         {"name": "word", "pattern": "canary"},

@@ -3,6 +3,8 @@
 //! They count up to [`REACH`] bytes before the value, and not across another number of four or more digits:
 //! what is behind that belongs to it. Compared in lower case, at word boundaries.
 
+use std::cell::OnceCell;
+
 use super::view::View;
 
 /// Bytes before a value that are read.
@@ -29,10 +31,38 @@ impl Words {
     }
 }
 
+/// The context of whatever begins at one place, read once somebody asks for it.
+pub(super) struct Before<'v> {
+    view: &'v View<'v>,
+    start: usize,
+    context: OnceCell<Context>,
+}
+
+impl<'v> Before<'v> {
+    /// What stands before `start`.
+    pub(super) fn new(view: &'v View<'v>, start: usize) -> Self {
+        Self { view, start, context: OnceCell::new() }
+    }
+
+    /// Where the value begins.
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// What stands before it.
+    pub(super) fn context(&self) -> &Context {
+        self.context.get_or_init(|| Context::read(self.view, self.start))
+    }
+}
+
 /// The text before a value, in lower case, as far as it may say what the value is.
 pub(super) struct Context {
     bytes: [u8; REACH],
     begin: usize,
+    /// Where words begin in `bytes`, a bit each: letters without a letter before them.
+    words: u64,
+    /// Which letters they begin with, a bit each.
+    letters: u32,
 }
 
 impl Context {
@@ -52,14 +82,30 @@ impl Context {
         }
         bytes.make_ascii_lowercase();
         let mut digits = 0;
+        let mut behind = 0;
+        let (mut words, mut letters) = (0, 0);
+        // A word begins where no letter stands before: known one byte later, going back.
+        let mut note = |index: usize, byte: u8| {
+            if byte.is_ascii_lowercase() {
+                words |= 1 << index;
+                letters |= 1 << (byte & 31);
+            }
+        };
         for (index, byte) in bytes.iter().enumerate().skip(begin).rev() {
             digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
             if digits == 4 {
                 begin = index + 4;
                 break;
             }
+            if !byte.is_ascii_lowercase() {
+                note(index + 1, behind);
+            }
+            behind = *byte;
         }
-        Self { bytes, begin }
+        if digits < 4 {
+            note(begin, behind);
+        }
+        Self { bytes, begin, words, letters }
     }
 
     /// The text, in lower case.
@@ -86,21 +132,24 @@ impl Context {
 
     /// Where the last of `words` in it ends.
     pub(super) fn last(&self, words: &Words) -> Option<usize> {
-        let text = self.text();
+        if self.letters & words.first == 0 {
+            return None;
+        }
         let mut last = None;
-        let mut before = b' ';
-        for (index, byte) in text.iter().enumerate() {
-            // A word begins: no letter before it.
-            if !before.is_ascii_lowercase()
-                && byte.is_ascii_lowercase()
-                && words.first >> (byte & 31) & 1 == 1
-            {
-                let rest = text.get(index..).unwrap_or_default();
-                let here =
-                    words.words.iter().filter(|word| stands(word, rest)).map(|word| index + word.len()).max();
+        let mut left = self.words;
+        while left != 0 {
+            let index = usize::try_from(left.trailing_zeros()).unwrap_or(REACH);
+            left &= left - 1;
+            let rest = self.bytes.get(index..).unwrap_or_default();
+            if rest.first().is_some_and(|letter| words.first >> (letter & 31) & 1 == 1) {
+                let here = words
+                    .words
+                    .iter()
+                    .filter(|word| stands(word, rest))
+                    .map(|word| index - self.begin + word.len())
+                    .max();
                 last = last.max(here);
             }
-            before = *byte;
         }
         last
     }

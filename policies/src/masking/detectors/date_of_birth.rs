@@ -4,7 +4,7 @@
 //! `1985-03-12`, `12 March 1985`, `March 12, 1985`, `12. März 1985`, `12-Mar-1985`. Years 1900 to 2099, or two
 //! digits. A month's name that begins the date must begin with a capital.
 
-use super::context::{Context, Words};
+use super::context::{Before, Words};
 use super::view::{Found, Stop, View, is_word, longest};
 
 /// `30th of septiembre de 1985`, and a byte of context at the end.
@@ -102,8 +102,9 @@ pub(super) fn months() -> impl Iterator<Item = &'static [u8]> {
 }
 
 /// A date whose first digit is at `start`.
-pub(super) fn at(view: &View<'_>, start: usize) -> Found {
-    in_context(view, start, longest(numeric(view, start), day_first(view, start)))
+pub(super) fn at(view: &View<'_>, before: &Before<'_>) -> Found {
+    let start = before.start();
+    in_context(before, longest(numeric(view, start), day_first(view, start)))
 }
 
 /// A date that begins with a month's name at `start`.
@@ -111,7 +112,7 @@ pub(super) fn month_first(view: &View<'_>, start: usize) -> Found {
     if !view.word_begins(start) || !may_be_month(view, start) {
         return Err(Stop::No);
     }
-    in_context(view, start, with_month_first(view, start))
+    in_context(&Before::new(view, start), with_month_first(view, start))
 }
 
 /// Whether the first three letters are a month's, as far as they are known: tells most words apart.
@@ -119,8 +120,10 @@ fn may_be_month(view: &View<'_>, start: usize) -> bool {
     let mut letters = [0; 3];
     for (offset, letter) in letters.iter_mut().enumerate() {
         match view.known(start + offset) {
+            // All begin with a letter of ASCII.
+            Some(byte) if offset == 0 && !byte.is_ascii_alphabetic() => return false,
             Some(byte) => *letter = byte.to_ascii_lowercase(),
-            None => return true,
+            None => return !view.ended,
         }
     }
     matches!(
@@ -153,8 +156,8 @@ fn may_be_month(view: &View<'_>, start: usize) -> bool {
     )
 }
 
-fn in_context(view: &View<'_>, start: usize, found: Found) -> Found {
-    if found == Err(Stop::No) || !Context::read(view, start).has(WORDS) { Err(Stop::No) } else { found }
+fn in_context(before: &Before<'_>, found: Found) -> Found {
+    if found == Err(Stop::No) || !before.context().has(WORDS) { Err(Stop::No) } else { found }
 }
 
 /// `12/03/1985`, `12.03.85`, `1985-03-12`.

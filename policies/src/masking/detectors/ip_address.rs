@@ -4,7 +4,7 @@
 //! tail), RFC 5952. Four numbers behind a word such as `version` are a version. An IPv6 address needs a digit
 //! and all eight groups or `::`; `std::vec` and `::abc` are code.
 
-use super::context::{Context, Words};
+use super::context::{Before, Words};
 use super::view::{Found, Stop, View, is_word};
 
 /// `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255` and the two bytes that show the end.
@@ -25,7 +25,8 @@ const VERSIONS: &Words = &Words::new(&[
 ]);
 
 /// An IPv4 address whose first digit is at `start`.
-pub(super) fn v4(view: &View<'_>, start: usize) -> Found {
+pub(super) fn v4(view: &View<'_>, before: &Before<'_>) -> Found {
+    let start = before.start();
     match view.previous(start) {
         Some(b'.' | b'-') => return Err(Stop::No),
         Some(previous) if is_word(previous) => return Err(Stop::No),
@@ -37,7 +38,7 @@ pub(super) fn v4(view: &View<'_>, start: usize) -> Found {
         Some(b'.') if view.byte(end + 1)?.is_some_and(|byte| byte.is_ascii_digit()) => return Err(Stop::No),
         _ => {}
     }
-    if is_version(view, start, end) { Err(Stop::No) } else { Ok(end) }
+    if is_version(view, before, end) { Err(Stop::No) } else { Ok(end) }
 }
 
 /// Four numbers up to 255 with dots between.
@@ -67,13 +68,14 @@ fn dotted(view: &View<'_>, start: usize) -> Found {
 }
 
 /// Whether the four numbers are a version: behind a word that says so, or `Chrome/120.0.0.0`.
-fn is_version(view: &View<'_>, start: usize, end: usize) -> bool {
+fn is_version(view: &View<'_>, before: &Before<'_>, end: usize) -> bool {
+    let start = before.start();
     let product = view.previous(start) == Some(b'/')
         && view.back(start, 2).is_some_and(|byte| byte.is_ascii_alphabetic());
     if product && view.span(start, end).ends_with(b".0.0") {
         return true;
     }
-    let context = Context::read(view, start);
+    let context = before.context();
     let text = context.text();
     context.last(VERSIONS).is_some_and(|word| {
         text.get(word..).is_some_and(|gap| gap.len() <= 3 && gap.iter().all(|byte| b" :=.#/".contains(byte)))

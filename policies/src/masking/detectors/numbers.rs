@@ -1,9 +1,7 @@
 //! Numbers as people write them: groups of digits with single separators. What they mean is for the detectors
 //! that read them; here are only the groups, their shapes and the boundaries around them.
 
-use std::cell::OnceCell;
-
-use super::context::Context;
+use super::context::{Before, Context};
 use super::view::{Found, Stop, View, is_word};
 
 /// Groups that are read at most; the longest shape has five.
@@ -13,10 +11,66 @@ const DIGITS: usize = 20;
 /// The longest number in bytes, a card of 19 digits in five groups, and the two that show where it ends.
 pub(super) const LONGEST: usize = 19 + 4 + 2;
 
+/// The least and most digits of each group of a number.
+pub(super) type Shape = &'static [(usize, usize)];
+
+/// The shapes that one kind of number has, at most 32, and at a glance which of them some groups may have.
+pub(super) struct Shapes {
+    /// Which admit a first group of so many digits, a bit each.
+    first: [u32; DIGITS + 1],
+    /// Which admit a second group of so many digits, or need none.
+    second: [u32; DIGITS + 1],
+}
+
+impl Shapes {
+    /// Tables for `shapes`; where there are more than 32, those are not told apart from the last.
+    pub(super) const fn new(shapes: &[Shape]) -> Self {
+        let mut tables = Self { first: [0; DIGITS + 1], second: [0; DIGITS + 1] };
+        let mut rest = shapes;
+        let mut bit = 1;
+        while let [shape, behind @ ..] = rest {
+            if let [first, more @ ..] = *shape {
+                admit(&mut tables.first, *first, bit);
+                admit(&mut tables.second, if let [second, ..] = more { *second } else { (0, DIGITS) }, bit);
+            }
+            rest = behind;
+            bit <<= 1;
+        }
+        tables
+    }
+
+    /// Which of the shapes these groups may have, by their positions; all of them where more may come.
+    pub(super) fn of(&self, groups: &Groups<'_>) -> impl Iterator<Item = usize> + use<> {
+        let admitted = |table: &[u32], group: usize| {
+            let length = groups.groups.get(group).map_or(0, |group| group.length);
+            table.get(length).copied().unwrap_or(0)
+        };
+        let mut left =
+            if groups.open { u32::MAX } else { admitted(&self.first, 0) & admitted(&self.second, 1) };
+        std::iter::from_fn(move || {
+            let next = (left != 0).then(|| left.trailing_zeros());
+            left &= left.wrapping_sub(1);
+            next.and_then(|bit| usize::try_from(bit).ok())
+        })
+    }
+}
+
+/// Sets `bit` for every length from the least to the most.
+const fn admit(table: &mut [u32], (least, most): (usize, usize), bit: u32) {
+    let mut length = 0;
+    let mut rest = table;
+    while let [place, behind @ ..] = rest {
+        if length >= least && length <= most {
+            *place |= bit;
+        }
+        rest = behind;
+        length += 1;
+    }
+}
+
 /// Groups of digits from one place on.
-pub(super) struct Groups {
-    start: usize,
-    context: OnceCell<Context>,
+pub(super) struct Groups<'b> {
+    before: &'b Before<'b>,
     groups: [Group; GROUPS],
     count: usize,
     digits: [u8; DIGITS],
@@ -58,19 +112,18 @@ impl Between {
     }
 }
 
-impl Groups {
-    /// Reads groups from the digit at `start` on.
-    pub(super) fn read(view: &View<'_>, start: usize) -> Self {
+impl<'b> Groups<'b> {
+    /// Reads groups from the digit behind `before` on.
+    pub(super) fn read(view: &View<'_>, before: &'b Before<'b>) -> Self {
         let mut read = Self {
-            start,
-            context: OnceCell::new(),
+            before,
             groups: [Group::default(); GROUPS],
             count: 0,
             digits: [0; DIGITS],
             total: 0,
             open: false,
         };
-        let mut at = start;
+        let mut at = before.start();
         while let Some(place) = read.groups.get_mut(read.count) {
             let begin = at;
             while let Some(byte @ b'0'..=b'9') = view.known(at) {
@@ -108,12 +161,39 @@ impl Groups {
 
     /// Where the first digit is.
     pub(super) fn start(&self) -> usize {
-        self.start
+        self.before.start()
     }
 
-    /// What stands before them, read once.
-    pub(super) fn context(&self, view: &View<'_>) -> &Context {
-        self.context.get_or_init(|| Context::read(view, self.start))
+    /// What stands before them.
+    pub(super) fn context(&self) -> &Context {
+        self.before.context()
+    }
+
+    /// Whether points separate them, or may: an IPv4 address.
+    pub(super) fn may_be_dotted(&self) -> bool {
+        self.open || self.groups.first().is_some_and(|group| group.separator == b'.')
+    }
+
+    /// Whether they may be a date in three numbers, or the day before a month.
+    pub(super) fn may_be_date(&self) -> bool {
+        let day = |group: &Group| group.length <= 2 && group.separator == 0;
+        self.open || self.count >= 3 || self.groups.first().is_some_and(day)
+    }
+
+    /// How many digits they have in all, as far as they are known; `None` where more may come.
+    pub(super) fn total(&self) -> Option<usize> {
+        (!self.open).then_some(self.total)
+    }
+
+    /// Where every number ends that begins with them, at most; `None` where that is not known: more may come, or they are
+    /// the day before a month, or a prefix behind which parentheses may stand.
+    pub(super) fn bound(&self) -> Option<usize> {
+        let read = self.groups.get(..self.count)?;
+        let prefix = matches!(self.known_digits(), [0, 0, ..] | [0]);
+        let last =
+            read.last().filter(|_| !self.open && self.count < GROUPS && self.total < DIGITS && !prefix)?;
+        let day = read.first().is_some_and(|first| first.length <= 2 && first.separator == 0);
+        (!day).then_some(last.end)
     }
 
     /// Whether they are too few for any number that is told by its digits: telephone numbers have seven.

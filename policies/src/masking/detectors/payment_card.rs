@@ -5,11 +5,11 @@
 //! microseconds begin with 1, which is no issuer's.
 
 use super::context::{OTHER_NUMBERS, Words};
-use super::numbers::{Between, Groups, ends, stands_alone};
+use super::numbers::{Between, Groups, Shape, Shapes, ends, stands_alone};
 use super::view::{Found, Stop, View, longest};
 
 /// Groups as printed on cards and forms.
-const SHAPES: &[&[(usize, usize)]] = &[
+const SHAPES: &[Shape] = &[
     &[(12, 19)],
     &[(4, 4), (4, 4), (4, 5)],
     &[(4, 4), (4, 4), (4, 4), (1, 4)],
@@ -24,13 +24,15 @@ const SHAPES: &[&[(usize, usize)]] = &[
     &[(6, 6), (10, 10)],
 ];
 
+const QUICK: &Shapes = &Shapes::new(SHAPES);
+
 /// A number in digits.
-pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
     if !may_begin(groups.known_digits()) {
         return Err(Stop::No);
     }
     let mut found = Err(Stop::No);
-    for shape in SHAPES {
+    for shape in QUICK.of(groups).filter_map(|index| SHAPES.get(index)) {
         let end = groups.fit(shape, Between::Mixed).and_then(|end| {
             let digits = groups.digits(shape.len());
             if is_valid(digits) && !is_other(view, groups, shape.len(), digits.len()) {
@@ -52,12 +54,12 @@ const IDS: &Words = &Words::new(&[b"id", b"message", b"msg"]);
 
 /// Whether what stands right before says that the digits are something else, such as `order 4…`, or the end of
 /// something longer. Fifteen and sixteen digits, which most cards have, are never let through with separators.
-fn is_other(view: &View<'_>, groups: &Groups, shape: usize, length: usize) -> bool {
+fn is_other(view: &View<'_>, groups: &Groups<'_>, shape: usize, length: usize) -> bool {
     let usual = matches!(length, 15 | 16);
     if usual && shape > 1 {
         return false;
     }
-    let context = groups.context(view);
+    let context = groups.context();
     context.ends_with(OTHER_NUMBERS)
         || (!usual && (context.ends_with(IDS) || !stands_alone(view, groups.start())))
 }

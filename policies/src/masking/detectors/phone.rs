@@ -5,8 +5,8 @@
 //! Bundesnetzagentur's Nummernraum; ARCEP's plan; the Spanish Plan Nacional de Numeración; the Indian National
 //! Numbering Plan. What has no distinct form, such as ten digits in a row, counts behind a word of context.
 
-use super::context::{OTHER_NUMBERS, Words};
-use super::numbers::{Between, Groups, ends, stands_alone};
+use super::context::{Before, OTHER_NUMBERS, Words};
+use super::numbers::{Between, Groups, Shape, Shapes, ends, stands_alone};
 use super::view::{Found, Stop, View, is_word, longest};
 
 /// `+` and 15 digits, each with a separator of two bytes after it, and the two bytes that show the end.
@@ -52,7 +52,7 @@ const WORDS: &Words = &Words::new(&[
 
 /// A national form: the groups, what separates them, how the digits begin, and how many there are in all.
 struct Form {
-    shape: &'static [(usize, usize)],
+    shape: Shape,
     between: Between,
     /// Whether digits, however few, may begin such a number.
     begins: fn(&[u8]) -> bool,
@@ -61,16 +61,11 @@ struct Form {
     named: bool,
 }
 
-const fn form(
-    shape: &'static [(usize, usize)],
-    between: Between,
-    begins: fn(&[u8]) -> bool,
-    total: (usize, usize),
-) -> Form {
+const fn form(shape: Shape, between: Between, begins: fn(&[u8]) -> bool, total: (usize, usize)) -> Form {
     Form { shape, between, begins, total, named: false }
 }
 
-const fn named(shape: &'static [(usize, usize)]) -> Form {
+const fn named(shape: Shape) -> Form {
     Form { shape, between: Between::Any, begins: |_| true, total: (7, 15), named: true }
 }
 
@@ -107,6 +102,17 @@ const FORMS: &[Form] = &[
     named(&[(1, 4), (2, 4), (2, 4), (2, 4), (2, 4)]),
 ];
 
+/// Which of the forms some groups may have, at a glance.
+const QUICK: &Shapes = &Shapes::new(&{
+    let mut shapes: [Shape; FORMS.len()] = [&[]; FORMS.len()];
+    let (mut rest, mut forms): (&mut [Shape], &[Form]) = (&mut shapes, FORMS);
+    while let ([shape, more @ ..], [form, behind @ ..]) = (rest, forms) {
+        *shape = form.shape;
+        (rest, forms) = (more, behind);
+    }
+    shapes
+});
+
 /// Country codes that are told apart, with the fewest and the most digits of a whole number.
 const COUNTRIES: &[(&[u8], usize, usize)] = &[
     (&[1], 11, 11),
@@ -137,21 +143,21 @@ const MOST: usize = 15;
 const FEWEST: usize = 8;
 
 /// A national number in digits, or an international one behind `00`.
-pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
     let start = groups.start();
     let known = groups.known_digits();
     let mut found = match known {
-        [0] | [0, 0, ..] if stands_alone(view, start) && !groups.context(view).ends_with(OTHER_NUMBERS) => {
+        [0] | [0, 0, ..] if stands_alone(view, start) && !groups.context().ends_with(OTHER_NUMBERS) => {
             exit_code(view, start)
         }
         _ => Err(Stop::No),
     };
-    let mut context = None;
-    for form in FORMS {
+    let (mut named, mut other) = (None, None);
+    for form in QUICK.of(groups).filter_map(|index| FORMS.get(index)) {
         if found == Err(Stop::More) {
             break;
         }
-        if !(form.begins)(known) {
+        if !(form.begins)(known) || (form.named && named == Some(false)) {
             continue;
         }
         let fits = groups.fit(form.shape, form.between).and_then(|end| {
@@ -167,12 +173,13 @@ pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
         if fits == Err(Stop::No) {
             continue;
         }
-        let (named, other) = *context.get_or_insert_with(|| {
-            let context = groups.context(view);
-            let other = !stands_alone(view, start) || context.ends_with(OTHER_NUMBERS);
-            (context.has_after(WORDS, OTHER_NUMBERS), other)
-        });
-        if named || !(form.named || other) {
+        let named = *named.get_or_insert_with(|| groups.context().has_after(WORDS, OTHER_NUMBERS));
+        let mut other = || {
+            *other.get_or_insert_with(|| {
+                !stands_alone(view, start) || groups.context().ends_with(OTHER_NUMBERS)
+            })
+        };
+        if named || !(form.named || other()) {
             found = longest(found, fits);
         }
     }
@@ -201,7 +208,8 @@ pub(super) fn in_parentheses(view: &View<'_>, start: usize) -> Found {
     if !view.byte(begin)?.is_some_and(|byte| byte.is_ascii_digit()) {
         return Err(Stop::No);
     }
-    let groups = Groups::read(view, begin);
+    let before = Before::new(view, begin);
+    let groups = Groups::read(view, &before);
     let bounded = |found: Found| found.and_then(|end| ends(view, end));
     if national {
         let one = bounded(groups.fit(&[(4, 9)], Between::Any));

@@ -10,13 +10,13 @@ use super::view::{Found, Stop, View, longest};
 const WORDS: &Words = &Words::new(&[b"nhs", b"national health", b"patient", b"health service"]);
 
 /// A number in digits.
-pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
     let grouped = groups.fit(&[(3, 3), (3, 3), (4, 4)], Between::Same);
     let bare = groups.fit(&[(10, 10)], Between::Same);
     if grouped == Err(Stop::No) && bare == Err(Stop::No) {
         return Err(Stop::No);
     }
-    let named = groups.context(view).has_after(WORDS, OTHER_NUMBERS);
+    let named = groups.context().has_after(WORDS, OTHER_NUMBERS);
     let grouped = grouped.and_then(|end| {
         let digits = groups.digits(3);
         let telephone = digits.first() >= Some(&2) && digits.get(3) >= Some(&2);

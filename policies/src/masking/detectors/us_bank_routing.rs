@@ -19,9 +19,9 @@ const WORDS: &Words = &Words::new(&[
 ]);
 
 /// A number in digits.
-pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
     let bare = groups.fit(&[(9, 9)], Between::Same);
-    if bare == Err(Stop::No) || !groups.context(view).has_after(WORDS, OTHER_NUMBERS) {
+    if bare == Err(Stop::No) || !groups.context().has_after(WORDS, OTHER_NUMBERS) {
         return Err(Stop::No);
     }
     let end = bare?;

@@ -4,7 +4,7 @@
 //! state a check digit, so the shape here is their union: up to three letters and then digits, 5 to 16 in all,
 //! at least four of them digits, with single hyphens or none (Illinois `D123-4567-8901`).
 
-use super::context::{Context, OTHER_NUMBERS, Words};
+use super::context::{Before, OTHER_NUMBERS, Words};
 use super::view::{Found, Stop, View, is_word};
 
 /// Letters and digits with the hyphens between them, and the byte behind.
@@ -45,7 +45,11 @@ pub(super) fn may_be_named(label: &[u8]) -> bool {
 }
 
 /// A number whose first letter or digit is at `start`.
-pub(super) fn at(view: &View<'_>, start: usize) -> Found {
+pub(super) fn at(view: &View<'_>, before: &Before<'_>) -> Found {
+    let start = before.start();
+    if !before.context().has_after(WORDS, OTHER_NUMBERS) {
+        return Err(Stop::No);
+    }
     let mut shape = Shape::default();
     let mut at = start;
     let more = loop {
@@ -71,10 +75,11 @@ pub(super) fn at(view: &View<'_>, start: usize) -> Found {
         at += 1;
     };
     let fits = shape.digits >= 4 && shape.letters + shape.digits >= 5;
-    if !(more || fits) || !Context::read(view, start).has_after(WORDS, OTHER_NUMBERS) {
-        return Err(Stop::No);
+    match (more, fits) {
+        (true, _) => Err(Stop::More),
+        (false, true) => Ok(at),
+        (false, false) => Err(Stop::No),
     }
-    if more { Err(Stop::More) } else { Ok(at) }
 }
 
 /// What has been read of a number.

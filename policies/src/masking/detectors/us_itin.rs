@@ -8,7 +8,7 @@ use super::us_ssn;
 use super::view::{Found, View};
 
 /// A number in digits.
-pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
     us_ssn::nine(view, groups, is_valid)
 }
 

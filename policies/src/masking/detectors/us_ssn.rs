@@ -4,7 +4,7 @@
 //! never 00, the serial never 0000. Nine digits without separators count only behind a word of context.
 
 use super::context::{OTHER_NUMBERS, Words};
-use super::numbers::{Between, Groups, ends};
+use super::numbers::{Between, Groups, Shape, Shapes, ends};
 use super::view::{Found, Stop, View, longest};
 
 pub(super) const WORDS: &Words = &Words::new(&[
@@ -26,25 +26,32 @@ pub(super) const WORDS: &Words = &Words::new(&[
     b"itin",
 ]);
 
+const SEPARATED: Shape = &[(3, 3), (2, 2), (4, 4)];
+const BARE: Shape = &[(9, 9)];
+const QUICK: &Shapes = &Shapes::new(&[SEPARATED, BARE]);
+
 /// A number in digits.
-pub(super) fn at(view: &View<'_>, groups: &Groups) -> Found {
+pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
     nine(view, groups, is_valid)
 }
 
 /// Nine digits, as three groups or bare with context, that `valid` accepts. Also the form of an ITIN.
-pub(super) fn nine(view: &View<'_>, groups: &Groups, valid: fn(&[u8]) -> bool) -> Found {
+pub(super) fn nine(view: &View<'_>, groups: &Groups<'_>, valid: fn(&[u8]) -> bool) -> Found {
     let check = |count| if valid(groups.digits(count)) { Ok(()) } else { Err(Stop::No) };
-    let separated = groups.fit(&[(3, 3), (2, 2), (4, 4)], Between::Same).and_then(|end| {
+    if QUICK.of(groups).next().is_none() {
+        return Err(Stop::No);
+    }
+    let separated = groups.fit(SEPARATED, Between::Same).and_then(|end| {
         check(3)?;
         ends(view, end)
     });
-    let bare = groups.fit(&[(9, 9)], Between::Same).and_then(|end| {
+    let bare = groups.fit(BARE, Between::Same).and_then(|end| {
         check(1)?;
         Ok(end)
     });
     let bare = match bare {
         Err(Stop::No) => bare,
-        _ if !groups.context(view).has_after(WORDS, OTHER_NUMBERS) => Err(Stop::No),
+        _ if !groups.context().has_after(WORDS, OTHER_NUMBERS) => Err(Stop::No),
         Ok(end) => ends(view, end),
         more => more,
     };

@@ -177,7 +177,7 @@ pub(super) fn answer(
         at_hand(detectors, label, text, active, |verdict| apply(verdict, context, Spelling::Plain, edits));
         return Ok(());
     }
-    let mut json = Json::embedded(level, false);
+    let mut json = Json::embedded(level, false).called(label);
     match json.push(text, context, edits).and_then(|()| json.finish(context, edits)) {
         // Too deep for a document of its own: the text around it goes on, without it.
         Err(Stop::Deep) => {

@@ -201,6 +201,11 @@ impl Json {
         }
     }
 
+    /// The same in a value called `label`, which says as much of a string or number that is all of the document.
+    pub(super) fn called(self, label: &[u8]) -> Self {
+        Self { name: label.into(), ..self }
+    }
+
     /// Whether it is a text that looked like JSON, and not the body.
     pub(super) fn is_embedded(&self) -> bool {
         !self.body

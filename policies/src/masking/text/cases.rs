@@ -45,6 +45,14 @@ fn email() {
 }
 
 #[test]
+fn a_time_stamp_hides_no_value_that_begins_in_it() {
+    holds("2026-11-22T14:21:04Z, 2026-11-22T14:21:04.552578+00:00, '2026-11-22T14:21:04'");
+    holds("2026-11-22T14:21:‹payment_card:4111 1111 1111 1111›");
+    holds("2026-11-22T14:‹ip_address:21:04::ffff:192›");
+    holds("https://2026-11-22T14:‹secrets:21:04›@host");
+}
+
+#[test]
 fn numbers_of_people() {
     holds(
         "‹us_ssn:078-05-1120› ‹us_ssn:078 05 1120› ‹us_ssn:078.05.1120›, SSN ‹us_ssn:078051120›, 078051120",

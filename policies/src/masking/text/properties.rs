@@ -272,6 +272,19 @@ proptest! {
     }
 
     #[test]
+    fn the_id_of_a_run_is_no_value_however_it_is_cut(
+        prefix in proptest::sample::select(&["", "run-", "run--", "lc_run--"][..]),
+        id in prop_oneof!["[0-9]{8}(-[0-9]{4}){3}-[0-9]{12}", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"],
+        label in proptest::sample::select(&["", "id", "ssn", "dob", "phone", "driver license", "passport"][..]),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let text = format!("{prefix}{id}").into_bytes();
+        let detectors = Detectors::default().thorough();
+        let (one, other) = text.split_at(cut.index(text.len() + 1));
+        prop_assert_eq!(marked_in(&detectors, label.as_bytes(), &[one, other]), String::from_utf8_lossy(&text));
+    }
+
+    #[test]
     fn a_glance_turns_down_nothing_that_is_a_value(
         text in prop_oneof![noise(), text()],
         label in proptest::sample::select(LABELS),

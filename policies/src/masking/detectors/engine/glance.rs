@@ -96,6 +96,19 @@ impl Table {
         text.iter().fold(Triggers::NONE, |seen, byte| seen.and(self.at(*byte)))
     }
 
+    /// How many bytes at the beginning of `text` are none of `active`, counted in eights.
+    pub(super) fn dull(&self, text: &[u8], active: Triggers) -> usize {
+        let (eights, _) = text.as_chunks::<8>();
+        let dull = |bytes: &&[u8; 8]| !self.eight(bytes).has(active);
+        eights.iter().take_while(dull).count() * 8
+    }
+
+    /// All that eight bytes may be.
+    fn eight(&self, bytes: &[u8; 8]) -> Triggers {
+        let [a, b, c, d, e, f, g, h] = bytes.map(|byte| self.at(byte));
+        a.and(b).and(c.and(d)).and(e.and(f).and(g.and(h)))
+    }
+
     /// How many bytes there are before the first quote or backslash, and all that those may be.
     pub(crate) fn inside(&self, text: &[u8]) -> (usize, Triggers) {
         let mut seen = Triggers::NONE;
@@ -105,8 +118,7 @@ impl Table {
             if let Some(end) = end_in(bytes) {
                 return (at + end, seen.and(self.seen(bytes.get(..end).unwrap_or_default())));
             }
-            let [a, b, c, d, e, f, g, h] = bytes.map(|byte| self.at(byte));
-            seen = seen.and(a.and(b).and(c.and(d)).and(e.and(f).and(g.and(h))));
+            seen = seen.and(self.eight(bytes));
             at += 8;
         }
         for byte in text.get(at..).unwrap_or_default() {
@@ -187,6 +199,7 @@ impl Surroundings {
     /// Whether nothing in a value depends on its being called `label`: no secret.
     pub(super) fn is_plain_label(&self, label: &[u8]) -> bool {
         !last_two(label).is_some_and(|(first, second)| self.names.has(first, second))
+            || !secrets::makes_secret(label)
     }
 
     /// Whether no recogniser that `trigger` runs at `at` can find anything or has to wait.

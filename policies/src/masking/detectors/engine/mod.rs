@@ -9,6 +9,7 @@ mod sweep;
 
 pub(crate) use glance::{Table, Triggers};
 
+use super::context::Before;
 use super::custom::{Cut, Pattern};
 use super::numbers;
 use super::secrets;
@@ -310,7 +311,8 @@ impl Engine {
     /// The next byte of interest from `at` on, before `limit`, and why; none where there is none.
     fn skip(&self, text: &[u8], at: usize, limit: usize, active: Triggers) -> (usize, Triggers) {
         let rest = text.get(at..limit).unwrap_or_default();
-        for (offset, byte) in rest.iter().enumerate() {
+        let dull = self.table.dull(rest, active);
+        for (offset, byte) in rest.iter().enumerate().skip(dull) {
             let trigger = self.table.at(*byte).of(active);
             if !trigger.is_none() {
                 return (at + offset, trigger);
@@ -369,8 +371,8 @@ impl Engine {
                 || more(SECRETS, secrets::token(view, start).map(|_| end))
                 || more(IP_ADDRESS, ip_address::v6_at(view, start))
                 || more(MAC_ADDRESS, mac_address::at(view, start))
-                || more(US_PASSPORT, us_passport::at(view, start))
-                || more(US_DRIVER_LICENSE, us_driver_license::at(view, start))
+                || more(US_PASSPORT, us_passport::at(view, &Before::new(view, start)))
+                || more(US_DRIVER_LICENSE, us_driver_license::at(view, &Before::new(view, start)))
         };
         (begin..end).find(|start| undecided(*start)).unwrap_or(end)
     }

@@ -1,5 +1,6 @@
 //! What has been found from one place of a text on, and which recognisers a byte of interest runs.
 
+use super::super::context::Before;
 use super::super::numbers::{self, Groups};
 use super::super::region::Region;
 use super::super::secrets::{self, FoundSecret, Secret};
@@ -15,7 +16,7 @@ use super::{
 };
 
 /// Reads a number that groups of digits make.
-type Recogniser = fn(&View<'_>, &Groups) -> Found;
+type Recogniser = fn(&View<'_>, &Groups<'_>) -> Found;
 
 /// What has been found so far from one place on.
 pub(super) struct Sweep<'s> {
@@ -230,13 +231,18 @@ impl Sweep<'_> {
                 self.lettered(letters, at - letters);
             }
         } else if view.word_begins(at) {
-            if is_timestamp(view.span(at, at + TIMESTAMP)) {
+            // Before a colon the time may be the beginning of an address; before a digit the seconds may be that of a number.
+            let goes_on = |byte: Option<u8>| byte.is_some_and(|byte| byte == b':' || byte.is_ascii_digit());
+            let closed = matches!(view.byte(at + TIMESTAMP), Ok(next) if !goes_on(next));
+            // Behind anything else it may be the user and the password of a URL.
+            let apart = view.previous(at).is_none_or(|byte| byte <= b' ' || matches!(byte, b'"' | b'\''));
+            if closed && apart && is_timestamp(view.span(at, at + TIMESTAMP)) {
                 // Nothing else is in it, and state is full of them. The date is one where it would be one by itself:
                 // what follows it may not have come yet.
                 if self.has(DATE_OF_BIRTH) && numbers::begins(view, at) {
-                    self.offer(DATE_OF_BIRTH, at, date_of_birth::at(view, at));
+                    self.offer(DATE_OF_BIRTH, at, date_of_birth::at(view, &Before::new(view, at)));
                 }
-                return at + TIMESTAMP;
+                return at + TIMESTAMP + fraction_and_offset(view, at + TIMESTAMP);
             }
             self.number(at);
         }
@@ -250,10 +256,10 @@ impl Sweep<'_> {
             self.offer(IBAN, start, iban::at(view, start));
         }
         if letters <= 3 && self.has(US_DRIVER_LICENSE) {
-            self.offer(US_DRIVER_LICENSE, start, us_driver_license::at(view, start));
+            self.offer(US_DRIVER_LICENSE, start, us_driver_license::at(view, &Before::new(view, start)));
         }
         if letters == 1 && self.has(US_PASSPORT) {
-            self.offer(US_PASSPORT, start, us_passport::at(view, start));
+            self.offer(US_PASSPORT, start, us_passport::at(view, &Before::new(view, start)));
         }
         if letters <= 5 && self.has(CRYPTO_ADDRESS) {
             self.offer(CRYPTO_ADDRESS, start, crypto_address::at(view, start));
@@ -266,26 +272,34 @@ impl Sweep<'_> {
     /// A number, from its first digit on.
     fn number(&mut self, start: usize) {
         let view = self.view;
-        if self.has(CRYPTO_ADDRESS) && matches!(view.known(start), Some(b'0' | b'1' | b'3')) {
+        let digits = view.run(start, 20, |byte| byte.is_ascii_digit());
+        let word_goes_on = digits.is_ok_and(|end| view.known(end).is_some_and(is_word));
+        if self.has(CRYPTO_ADDRESS)
+            && matches!(view.known(start), Some(b'0' | b'1' | b'3'))
+            && (word_goes_on || digits.is_err())
+        {
             self.offer(CRYPTO_ADDRESS, start, crypto_address::at(view, start));
         }
         // Digits and then letters, as in identifiers: only `12th March` is a value.
-        let digits = view.run(start, 20, |byte| byte.is_ascii_digit());
-        if digits.is_ok_and(|end| end > start + 2 && view.known(end).is_some_and(is_word)) {
+        if word_goes_on && digits.is_ok_and(|end| end > start + 2) {
             return;
         }
-        if self.has(IP_ADDRESS) {
-            self.offer(IP_ADDRESS, start, ip_address::v4(view, start));
+        let before = Before::new(view, start);
+        let groups = Groups::read(view, &before);
+        if self.is_covered(&groups) {
+            return;
+        }
+        if self.has(IP_ADDRESS) && groups.may_be_dotted() {
+            self.offer(IP_ADDRESS, start, ip_address::v4(view, &before));
         }
         if !numbers::begins(view, start) || is_time(view, start, digits) {
             return;
         }
-        if self.has(DATE_OF_BIRTH) {
-            self.offer(DATE_OF_BIRTH, start, date_of_birth::at(view, start));
+        if self.has(DATE_OF_BIRTH) && groups.may_be_date() {
+            self.offer(DATE_OF_BIRTH, start, date_of_birth::at(view, &before));
         }
-        let groups = Groups::read(view, start);
-        if self.has(US_DRIVER_LICENSE) {
-            self.offer(US_DRIVER_LICENSE, start, us_driver_license::at(view, start));
+        if self.has(US_DRIVER_LICENSE) && groups.total().is_none_or(|digits| digits >= 5) {
+            self.offer(US_DRIVER_LICENSE, start, us_driver_license::at(view, &before));
         }
         if groups.are_few() {
             return;
@@ -303,8 +317,19 @@ impl Sweep<'_> {
                 self.offer(detector, start, recogniser(view, &groups));
             }
         }
-        if self.has(US_PASSPORT) {
-            self.offer(US_PASSPORT, start, us_passport::at(view, start));
+        if self.has(US_PASSPORT) && digits.map_or(true, |end| end == start + us_passport::DIGITS) {
+            self.offer(US_PASSPORT, start, us_passport::at(view, &before));
+        }
+    }
+
+    /// Whether no number that begins with these groups can end behind what covers what has been found, as with the
+    /// later groups of a card's: it would change nothing.
+    fn is_covered(&self, groups: &Groups<'_>) -> bool {
+        match (self.hold, self.found, groups.bound()) {
+            (None, Some(found), Some(bound)) => {
+                found.region.is_none() && found.start < groups.start() && bound <= found.cover
+            }
+            _ => false,
         }
     }
 }
@@ -319,6 +344,32 @@ fn is_timestamp(text: &[u8]) -> bool {
             b'0' => byte.is_ascii_digit(),
             sign => byte == sign,
         })
+}
+
+/// The longest fraction of a second that is known as one: nanoseconds.
+const FRACTION: usize = 9;
+
+/// How many bytes are the fraction of a second and the offset from UTC, `.552578+00:00`, behind a timestamp; none where
+/// they are not at hand, or not followed by what ends them for sure.
+fn fraction_and_offset(view: &View<'_>, at: usize) -> usize {
+    let near = view.span(at, at + 1 + FRACTION + 6 + 1);
+    let fraction = match near {
+        [b'.', digits @ ..] => {
+            1 + digits.iter().take(FRACTION).take_while(|byte| byte.is_ascii_digit()).count()
+        }
+        _ => 0,
+    };
+    let rest = near.get(fraction..).unwrap_or_default();
+    let offset = match rest {
+        [b'Z', ..] => 1,
+        [b'+' | b'-', a, b, b':', c, d, ..] if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()) => 6,
+        _ => return 0,
+    };
+    match rest.get(offset) {
+        None if view.ended && rest.len() == offset => fraction + offset,
+        Some(b'"' | b'\'' | b',' | b')' | b']' | b'}' | b'\n' | b'\\') => fraction + offset,
+        _ => 0,
+    }
 }
 
 /// Whether two digits at `start` are minutes or seconds, behind a digit and a colon.

@@ -4,7 +4,7 @@ mod named;
 mod private_key;
 mod token;
 
-pub(super) use named::{after_label, named_value, names};
+pub(super) use named::{after_label, makes_secret, named_value, names};
 pub(crate) use private_key::Block;
 pub(super) use private_key::private_key;
 pub(super) use token::{may_begin, prefixes, slack_hook, token};

@@ -103,10 +103,23 @@ pub(in super::super) fn named_value(view: &View<'_>, begin: usize) -> Option<(us
 
 /// A whole text whose label, with `: ` behind it, is what stands before.
 pub(in super::super) fn after_label(view: &View<'_>) -> Option<(usize, FoundSecret)> {
-    let label = view.before.strip_suffix(b": ")?;
-    let name = label.get(label.len().saturating_sub(NAME)..).unwrap_or_default();
-    let kind = classify(&name.to_ascii_lowercase())?;
+    let kind = labelled(view.before.strip_suffix(b": ")?)?;
     Some(value(view, view.floor, kind, true))
+}
+
+/// Whether a value called `label` may be secret on that account.
+pub(in super::super) fn makes_secret(label: &[u8]) -> bool {
+    labelled(label).is_some()
+}
+
+/// How sure this label makes it that a value is secret.
+fn labelled(label: &[u8]) -> Option<Name> {
+    let tail = label.get(label.len().saturating_sub(NAME)..).unwrap_or_default();
+    let mut name = [0; NAME];
+    let name = name.get_mut(..tail.len())?;
+    name.copy_from_slice(tail);
+    name.make_ascii_lowercase();
+    classify(name)
 }
 
 /// Whether `name` ends in one that says that its value is secret.
