@@ -89,7 +89,7 @@ fn a_policy_changes_under_load_and_no_request_is_dropped_or_judged_by_two() {
         let config = config(site, [&port, &admin], upstream.port(), desk.port())?;
         Envoy::validate_text(site, &config).await?;
         let keys = [("KEY_0", PAIRS[0].0), ("KEY_1", PAIRS[1].0)];
-        let envoy = Envoy::start_config(site, ("gate", &config), (port, admin), &keys).await?;
+        let envoy = Envoy::start_text(site, ("gate", &config), (port, admin), &keys).await?;
 
         let token = issuer.token(Person::Analyst);
         let done = Arc::new(AtomicBool::new(false));

@@ -48,7 +48,7 @@ fn what_init_writes_serves_a_request_and_records_it() {
         // Every test of this machine would want the same admin port.
         let envoy = envoy.replace("port_value: 9901", &format!("port_value: {}", admin.number()));
         ensure!(envoy.contains(&format!("port_value: {}", admin.number())), "no admin page in {envoy}");
-        let envoy = Envoy::start_config(site, ("gate", &envoy), (port, admin), &environment).await?;
+        let envoy = Envoy::start_text(site, ("gate", &envoy), (port, admin), &environment).await?;
 
         let search = || Ask::post("/assistants/search", &json!({}));
         wait_until("the issuer's keys", Duration::from_secs(15), async || {

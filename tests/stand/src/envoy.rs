@@ -151,7 +151,7 @@ impl Envoy {
     }
 
     /// Starts Envoy with a configuration of its own, whose admin page is on `admin`, and with these variables.
-    pub async fn start_config(
+    pub async fn start_text(
         site: &Site,
         (name, config): (&str, &str),
         (port, admin): (Port, Port),
