@@ -153,7 +153,10 @@ async fn package(
         .await?;
     let file = File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
     let request = Request { selection, since, directory };
-    let written = crate::package::write(store, &key, &request, now, file).await?;
+    let bar = super::progress::waiting("writing the package");
+    let written = crate::package::write(store, &key, &request, now, file).await;
+    bar.finish_and_clear();
+    let written = written?;
     store.close().await;
     eprintln!("{} of {} lines, {} invocations", written.lines, written.ledger, written.invocations);
     eprintln!("log key: {}", key.public());
@@ -181,8 +184,10 @@ async fn write_lines(
     let Some((first, last)) = store.bounds(selection, size).await? else { return Ok(0) };
     let mut lines = store.selected(selection, first, last);
     let mut count = 0;
+    let bar = super::progress::lines("exporting", u64::try_from(last.saturating_sub(first)).unwrap_or(0));
     while let Some(selected) = lines.next().await {
         let selected = selected.context("cannot read the ledger")?;
+        bar.set_position(u64::try_from(selected.position.saturating_sub(first)).unwrap_or(0));
         let Some(line) = selected.line.filter(|_| selected.chosen) else { continue };
         match ocsf {
             None => out.write_all(&line)?,
@@ -195,5 +200,6 @@ async fn write_lines(
         count += 1;
     }
     out.flush()?;
+    bar.finish_and_clear();
     Ok(count)
 }

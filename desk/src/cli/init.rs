@@ -14,13 +14,6 @@ use crate::init::{Answers, File, PRESETS, Preset, Provider, ProviderError, disco
 /// What can be told to `init`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  graphwarden init                                                      asks
-  graphwarden init gate --issuer https://idp.example.com --langgraph http://langgraph:8000
-  graphwarden init gate --issuer https://sso.example.com/realms/acme --langgraph https://lg.example.com \\
-      --preset iso27001 --audience langgraph
-  graphwarden init gate --local --module target/graphwarden.wasm …      without containers
-
 What is not told is asked, on a terminal. LANGGRAPH_API_KEY, where it is set, becomes the key that the gate shows LangGraph.")]
 pub struct Args {
     /// Where the files go

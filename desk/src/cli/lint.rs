@@ -13,12 +13,6 @@ use graphwarden_trial::yaml::LARGEST;
 /// What can be told to `lint`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  graphwarden lint envoy.yaml
-  graphwarden lint --fix envoy.yaml
-  graphwarden lint wasmplugin.yaml envoyfilter.yaml
-  graphwarden lint --format sarif envoy/*.yaml > lint.sarif
-
 Exit codes: 0 no error, 1 errors (with --strict, warnings too), 2 a file cannot be read.
 docs/lint.md lists every rule with its cause and cure.")]
 pub struct Args {

@@ -6,20 +6,23 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod approvals;
 mod check;
 mod conform;
 mod detect;
+mod examples;
 mod explain;
 mod export;
 mod holds;
 mod init;
 mod key;
 mod lint;
+mod manual;
 mod mask;
 mod masking;
+mod progress;
 mod serve;
 mod sign_in;
 mod test;
@@ -71,6 +74,10 @@ pub enum Command {
     Explain(explain::Args),
     /// Run a table of who may do what against a policy
     Test(test::Args),
+    /// Print completions for a shell
+    Completions(manual::CompletionsArgs),
+    /// Write the man pages
+    Man(manual::ManArgs),
 }
 
 impl Command {
@@ -91,6 +98,8 @@ impl Command {
             Self::Lint(args) => lint::run(args),
             Self::Explain(args) => explain::run(args),
             Self::Test(args) => test::run(args),
+            Self::Completions(args) => manual::completions(args),
+            Self::Man(args) => manual::man(args),
         }
     }
 }
@@ -98,7 +107,9 @@ impl Command {
 /// Parses the command line and does what it says. Errors go to stderr, one line a cause; exit code 1.
 /// Wrong usage exits with 2 (clap's own).
 pub fn run() -> ExitCode {
-    match Cli::parse().command.run() {
+    let matches = examples::with_examples(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command.run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("graphwarden: {error:#}");

@@ -37,7 +37,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .map(|path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display())))
         .transpose()?;
     let file = File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
-    match verify(BufReader::new(file), &key, since.as_deref()) {
+    let bar = super::progress::bytes("reading", file.metadata().map_or(0, |about| about.len()));
+    let verified = verify(BufReader::new(bar.wrap_read(file)), &key, since.as_deref());
+    bar.finish_and_clear();
+    match verified {
         Ok(report) => {
             println!("Proven for {}:", args.file.display());
             println!("  every file is as it was signed by {}", key.name());
