@@ -11,6 +11,7 @@ mod decide;
 mod identity;
 mod ledger;
 mod load;
+mod mask;
 mod upstream;
 
 use std::path::PathBuf;
@@ -83,6 +84,8 @@ enum Role {
     Approvals,
     /// Measures a whole decision inside Envoy's V8
     Decisions,
+    /// Measures masking inside Envoy's V8, beside a regular expression
+    Masking,
 }
 
 /// One Envoy and what was measured on it.
@@ -101,12 +104,18 @@ fn main() -> Result<()> {
     match arguments.command {
         Some(Role::Upstream { port }) => return upstream::serve(port),
         Some(Role::Ledger { records, desk_only }) => return ledger::measure(records, desk_only),
-        Some(Role::Identity(_) | Role::Decisions | Role::Approvals) | None => {}
+        Some(Role::Identity(_) | Role::Decisions | Role::Masking | Role::Approvals) | None => {}
     }
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if let Some(Role::Decisions) = arguments.command {
         decisions(&site, &runtime)?;
+        site.passed();
+        return Ok(());
+    }
+    if let Some(Role::Masking) = arguments.command {
+        let module = module(&site, "mask")?;
+        runtime.block_on(async { mask::measure(&site, &Issuer::start().await?, &module).await })?;
         site.passed();
         return Ok(());
     }
@@ -120,9 +129,10 @@ fn main() -> Result<()> {
     let (port, _answering) = answering(&site, &runtime)?;
     let compared = match arguments.command {
         Some(Role::Identity(arguments)) => identity::compare(arguments, &site, &runtime, port.number()),
-        Some(Role::Upstream { .. } | Role::Ledger { .. } | Role::Decisions | Role::Approvals) | None => {
-            compare(&arguments, &site, &runtime, port.number())
-        }
+        Some(
+            Role::Upstream { .. } | Role::Ledger { .. } | Role::Decisions | Role::Masking | Role::Approvals,
+        )
+        | None => compare(&arguments, &site, &runtime, port.number()),
     };
     compared.with_context(|| format!("logs: {}", site.folder().display()))?;
     site.passed();
