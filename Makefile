@@ -92,7 +92,7 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 	PATH="$$(scripts/node-path):$$PATH" cargo test -p graphwarden-policies --target wasm32-unknown-unknown --test node
 
 .PHONY: test-e2e
-test-e2e: nextest dist playground venv node-modules chromium registry ## A real Envoy, a real LangGraph, a real issuer, the real desk
+test-e2e: nextest dist playground venv node-modules chromium registry prometheus ## A real Envoy, a real LangGraph, a real issuer, the real desk
 	cargo nextest run -p graphwarden-e2e -p graphwarden-docs
 
 .PHONY: reproducible
@@ -196,6 +196,11 @@ postgres:
 .PHONY: registry
 registry:
 	@command -v docker-registry > /dev/null && command -v skopeo > /dev/null || scripts/debian docker-registry skopeo
+
+# Prometheus reads the rules and the dashboard's expressions.
+.PHONY: prometheus
+prometheus:
+	@command -v prometheus > /dev/null && command -v promtool > /dev/null || scripts/debian prometheus
 
 # The same goes for the browser, in which the desk's pages are tried.
 .PHONY: chromium

@@ -61,12 +61,15 @@ pub(super) struct Chosen {
     /// Only what was allowed, or denied
     #[arg(long, value_name = "allow|deny", value_parser = ["allow", "deny"])]
     decision: Option<String>,
+    /// Only of the request with this id: what a refusal calls `request_id`, or the record's `exchange`
+    #[arg(long, value_name = "ID", value_parser = request_id)]
+    request: Option<String>,
 }
 
 impl Chosen {
     /// The same as the store takes it.
     pub(super) fn selection(&self) -> anyhow::Result<Selection> {
-        let Self { from, to, actor, operation, thread, decision } = self;
+        let Self { from, to, actor, operation, thread, decision, request } = self;
         anyhow::ensure!(from.unwrap_or(i64::MIN) < to.unwrap_or(i64::MAX), "--from has to be before --to");
         Ok(Selection {
             from: *from,
@@ -75,6 +78,7 @@ impl Chosen {
             operation: operation.clone(),
             thread: thread.clone(),
             decision: decision.clone(),
+            request: request.clone(),
         })
     }
 }
@@ -86,6 +90,13 @@ enum Format {
     Lines,
     /// An OCSF event (API Activity 6003) for each outcome
     Ocsf,
+}
+
+fn request_id(text: &str) -> Result<String, String> {
+    match Selection::is_request_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err("expected letters, digits and `-_.:`, 128 at the most".to_owned()),
+    }
 }
 
 fn time(text: &str) -> Result<i64, String> {

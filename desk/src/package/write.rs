@@ -235,6 +235,7 @@ fn filters(selection: &Selection) -> Vec<(&'static str, String)> {
         ("operation", &selection.operation),
         ("thread", &selection.thread),
         ("decision", &selection.decision),
+        ("request", &selection.request),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value.clone()?)))

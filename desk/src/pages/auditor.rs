@@ -110,6 +110,7 @@ fn requested(form: &Fields) -> anyhow::Result<Request> {
             operation: given("operation"),
             thread: given("thread"),
             decision: given("decision"),
+            request: given("request"),
         },
         since: bytes("since").map(<[u8]>::to_vec),
         directory: bytes("directory").map(Directory::from_csv).transpose()?,

@@ -59,6 +59,8 @@ struct Kept {
     operation: Option<String>,
     thread: Option<String>,
     decision: Option<String>,
+    #[serde(default)]
+    request: Option<String>,
 }
 
 impl Rule {
@@ -207,6 +209,7 @@ impl Store {
                         operation: kept.operation,
                         thread: kept.thread,
                         decision: kept.decision,
+                        request: kept.request,
                     },
                     placed_at: row.get("placed_at")?,
                     released_at: row.get("released_at")?,
@@ -224,6 +227,7 @@ impl Store {
             operation: filter.operation.clone(),
             thread: filter.thread.clone(),
             decision: filter.decision.clone(),
+            request: filter.request.clone(),
         };
         let kept = serde_json::to_string(&kept)?;
         let mut tx = self.begin().await?;

@@ -23,6 +23,9 @@ pub struct Selection {
     pub thread: Option<String>,
     /// `allow` or `deny`.
     pub decision: Option<String>,
+    /// The id of the request (`x-request-id`) or of the exchange, as a refusal and the proxy's log name it. What
+    /// [`Selection::is_request_id`] refuses is found nowhere.
+    pub request: Option<String>,
 }
 
 /// A line of the ledger beside the question whether it was chosen.
@@ -39,7 +42,17 @@ pub struct Selected {
 impl Selection {
     /// Whether nothing but times chooses.
     pub fn is_by_time_alone(&self) -> bool {
-        self.person.is_none() && self.operation.is_none() && self.thread.is_none() && self.decision.is_none()
+        self.person.is_none()
+            && self.operation.is_none()
+            && self.thread.is_none()
+            && self.decision.is_none()
+            && self.request.is_none()
+    }
+
+    /// Whether a request could have this id: the gate takes over no others.
+    pub fn is_request_id(id: &str) -> bool {
+        let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+        (1..=128).contains(&id.len()) && id.bytes().all(safe)
     }
 
     /// Adds the condition to a statement over `lines`.
@@ -68,6 +81,17 @@ impl Selection {
             if let Some(value) = value {
                 query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
             }
+        }
+        if let Some(id) = self.request.as_deref() {
+            // The line's own bytes hold the request's id; within a body the quotes would be escaped.
+            let named = format!("%\"request!_id\":\"{}\"%", id.replace('_', "!_")).into_bytes();
+            let id = if Self::is_request_id(id) { id.to_owned() } else { String::new() };
+            let found = !id.is_empty();
+            query.push(" AND (exchange = ").push_bind(id);
+            if found {
+                query.push(" OR line LIKE ").push_bind(named).push(" ESCAPE ").push_bind(b"!".to_vec());
+            }
+            query.push(")");
         }
     }
 }

@@ -152,6 +152,10 @@ async fn records_are_chosen_by_whole_exchanges() {
         (Selection { person: some("ana"), decision: some("allow"), ..Selection::default() }, 4, 2),
         (Selection { person: some("nobody"), ..Selection::default() }, 0, 0),
         (Selection { person: some("%"), ..Selection::default() }, 0, 0),
+        (Selection { request: some("e3"), ..Selection::default() }, 2, 1),
+        (Selection { request: some("r-e4"), ..Selection::default() }, 2, 1),
+        (Selection { request: some("r-e4"), decision: some("allow"), ..Selection::default() }, 0, 0),
+        (Selection { request: some("%"), ..Selection::default() }, 0, 0),
     ] {
         let zip = export(&room, &Request { selection: selection.clone(), ..Request::default() }).await;
         let report = check(&room, &zip).unwrap();

@@ -243,7 +243,53 @@ async fn stands(gate: &Gate, upstream: &Upstream, site: &Site) -> Result<()> {
             Ok(())
         })
         .await;
+    checks
+        .check("what Prometheus makes of its names has the labels of the dashboard", async {
+            let exported = gate.envoy.prometheus().await?;
+            let monitor = manifest("pod-monitor.yaml")?;
+            let rules = monitor[0]["spec"]["podMetricsEndpoints"][0]["metricRelabelings"]
+                .as_array()
+                .context("no rules")?;
+            let series: Vec<Labels> = exported
+                .lines()
+                .filter(|line| line.starts_with("graphwarden_"))
+                .filter_map(|line| relabelled(line.split(['{', ' ']).next()?, rules).ok())
+                .collect();
+            let has = |name: &str, labels: &[(&str, &str)]| {
+                series.iter().any(|series| {
+                    series.get("__name__").is_some_and(|known| known == name)
+                        && labels
+                            .iter()
+                            .all(|(label, value)| series.get(*label).is_some_and(|known| known == value))
+                })
+            };
+            let refused = [("graphwarden_decision", "deny"), ("graphwarden_reason", "token_missing")];
+            ensure!(has("graphwarden_requests", &refused), "{series:?}");
+            ensure!(has("graphwarden_masked", &[("graphwarden_detector", "email")]), "{series:?}");
+            ensure!(has("graphwarden_evidence_queued", &[]), "{series:?}");
+            Ok(())
+        })
+        .await;
     checks.outcome()
+}
+
+type Labels = std::collections::BTreeMap<String, String>;
+
+/// A series of this name after Prometheus' relabelling: anchored expressions, one after the other.
+fn relabelled(name: &str, rules: &[Value]) -> Result<Labels> {
+    let mut labels = Labels::from([("__name__".to_owned(), name.to_owned())]);
+    for rule in rules {
+        let text = |member: &str| rule[member].as_str().with_context(|| format!("no {member} in {rule}"));
+        let source =
+            labels.get(rule["sourceLabels"][0].as_str().context("no source")?).cloned().unwrap_or_default();
+        let regex = regex::Regex::new(&format!("^(?:{})$", text("regex")?))?;
+        if let Some(found) = regex.captures(&source) {
+            let mut value = String::new();
+            found.expand(text("replacement")?, &mut value);
+            labels.insert(text("targetLabel")?.to_owned(), value);
+        }
+    }
+    Ok(labels)
 }
 
 #[test]
