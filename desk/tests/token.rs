@@ -104,9 +104,19 @@ fn at(second: u64) -> String {
 fn prints_the_identity_of_a_good_token() {
     let bench = Bench::new();
     let arguments = ["--policy", "policy.yaml", "--jwks", "jwks.json", "--at", &at(NOW)];
-    let output = bench.run(&arguments, &format!("{}\n", bench.token()));
+    let token = bench.token();
+    let output = bench.run(&arguments, &format!("{token}\n"));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let identity = printed(&output);
+    // The policy may be where it is used, in Envoy's configuration.
+    let policy = std::fs::read_to_string(bench.path("policy.yaml")).unwrap();
+    let inside = policy.replace('\n', "\n    ");
+    bench.write(
+        "envoy.yaml",
+        &format!("configuration:\n  \"@type\": type.googleapis.com/google.protobuf.Struct\n  value:\n    {inside}\n"),
+    );
+    let arguments = ["--policy", "envoy.yaml", "--jwks", "jwks.json", "--at", &at(NOW)];
+    assert_eq!(printed(&bench.run(&arguments, &token)), identity);
     assert_eq!((&identity["subject"], &identity["token"]["alg"]), (&json!("7f3c"), &json!("EdDSA")));
 }
 
@@ -157,7 +167,7 @@ fn exits_with_2_where_there_is_nothing_to_judge_by() {
     bench.write("empty.json", "{}");
     for (arguments, says) in [
         (&["--policy", "absent.yaml"][..], "absent.yaml"),
-        (&["--policy", "broken.yaml"], "not YAML"),
+        (&["--policy", "broken.yaml"], "broken.yaml: unclosed bracket"),
         (&["--policy", "empty.yaml"], "no section `identity`"),
         (&["--policy", "unsound.yaml"], "identity.issuers[0].algorithms[0]"),
         (&["--policy", "trusting.yaml"], "jwt_authn"),

@@ -10,4 +10,4 @@ pub mod yaml;
 
 pub use judge::{Caller, Header, Raw, Verdict, judge};
 pub use known::{Known, Written, how_to_write};
-pub use policy_file::{Found, Held, find, held, read, read_one};
+pub use policy_file::{Found, Held, find, held, read, read_document, read_one};

@@ -24,6 +24,11 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Found>> {
     find(&text).with_context(|| path.display().to_string())
 }
 
+/// The one policy in a file as JSON, for whoever needs a section of it alone.
+pub fn read_document(path: &Path) -> anyhow::Result<serde_json::Value> {
+    Ok(read_one(path)?.tree().to_json())
+}
+
 /// Reads the one policy in a file.
 pub fn read_one(path: &Path) -> anyhow::Result<Found> {
     let mut found = read(path)?;

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 /// What can be told to `detect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The policy, in YAML or JSON
+    /// The policy: a file of its own, or Envoy or Istio YAML that holds one
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
 }

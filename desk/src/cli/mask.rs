@@ -13,7 +13,7 @@ use graphwarden_policies::masking::{Masking, Media};
 /// What can be told to `mask`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The policy, in YAML or JSON
+    /// The policy: a file of its own, or Envoy or Istio YAML that holds one
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
     /// What the input is

@@ -7,13 +7,10 @@ use graphwarden_policies::masking::{Config, Masking};
 use graphwarden_policies::policy::{At, Problems};
 use serde_json::Value;
 
-/// Reads and compiles the section `masking` of a policy, in YAML or JSON. A policy without one masks with all
+/// Reads and compiles the section `masking` of a policy: a file of its own, or Envoy or Istio YAML that holds one. A policy without one masks with all
 /// built-in detectors. Secrets come from the environment.
 pub(super) fn of_policy(path: &Path) -> anyhow::Result<Masking> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let document: Value =
-        serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML or JSON", path.display()))?;
-    anyhow::ensure!(document.is_object(), "{} is no policy: not a mapping", path.display());
+    let document = graphwarden_trial::read_document(path)?;
     let section = document.get("masking").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let config: Config =
         serde_json::from_value(section).with_context(|| format!("{}: masking", path.display()))?;

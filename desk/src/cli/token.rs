@@ -14,7 +14,7 @@ use graphwarden_policies::identity::{
 };
 use graphwarden_policies::policy::{At, Problems};
 use graphwarden_policies::reason::Reason;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::clock::Clock;
 
@@ -25,7 +25,7 @@ use crate::clock::Clock;
 printed as JSON. 1: it is refused, and {\"reason\": …} is printed. 2: it could not be judged."
 )]
 pub struct Args {
-    /// The policy, as YAML or JSON
+    /// The policy: a file of its own, or Envoy or Istio YAML that holds one
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
     /// The key set (JWKS) of the issuers whose keys the filter would fetch
@@ -96,10 +96,7 @@ fn read_token(input: impl Read) -> anyhow::Result<Vec<u8>> {
 }
 
 fn authenticator(path: &Path) -> anyhow::Result<Authenticator> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the policy {}", path.display()))?;
-    let document: Value = serde_saphyr::from_str(&text)
-        .map_err(|error| anyhow!("{}: not YAML or JSON: {error}", path.display()))?;
+    let document = graphwarden_trial::read_document(path)?;
     let section = document.get("identity").context("the policy has no section `identity`")?;
     let mut config: Config =
         serde_json::from_value(section.clone()).map_err(|error| anyhow!("identity: {error}"))?;

@@ -47,6 +47,7 @@ pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings<'_>) {
         .collect();
     admin_pages(&admins, findings);
     let mut guarded: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut turned = Vec::new();
     for (chain, gate) in scene.gated() {
         if let Some(flag) = chain
             .filters
@@ -57,9 +58,8 @@ pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings<'_>) {
             findings.add(&BYPASS_DISABLED, flag.place, "the filter is off unless a route turns it on");
         }
         for route in &chain.routes {
-            if let Some(flag) = turned_off(chain, route) {
-                findings.add(&BYPASS_DISABLED, flag.place, "what comes this way is not judged");
-            }
+            let off = turned_off(chain, route);
+            turned.extend(off.map(|flag| (flag, route)));
             after_judgement(route, findings);
             for cluster in &route.clusters {
                 let name = cluster.text().unwrap_or_default();
@@ -72,27 +72,34 @@ pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings<'_>) {
                     );
                 } else if admins.iter().any(|(_, pages)| !pages.is_disjoint(&servers)) {
                     findings.add(&ADMIN_OPEN, cluster.place, format!("`{name}` is Envoy's own admin page"));
-                } else {
+                } else if off.is_none() {
                     guarded.insert(name, servers);
                 }
             }
         }
     }
+    // What leads to another service than the gate guards may go by it: a proxy has other things behind it, too.
+    for (flag, route) in turned {
+        let led_there = |cluster: &&Node| guard_of(scene, &guarded, cluster).is_some();
+        if guarded.is_empty() || route.clusters.is_empty() || route.clusters.iter().any(led_there) {
+            findings.add(&BYPASS_DISABLED, flag.place, "what comes this way is not judged");
+        }
+    }
     ways_round(scene, &guarded, findings);
+}
+
+/// Which of the guarded clusters has the same servers as the one that is named here.
+fn guard_of(scene: &Scene<'_>, guarded: &BTreeMap<&str, BTreeSet<String>>, node: &Node) -> Option<String> {
+    let name = node.text().unwrap_or_default();
+    let servers = scene.servers_of(name);
+    let same = guarded.iter().find(|(known, places)| **known == name || !places.is_disjoint(&servers));
+    same.map(|(known, _)| (*known).to_owned())
 }
 
 /// Every way to what a gate guards that has no gate on it.
 fn ways_round(scene: &Scene<'_>, guarded: &BTreeMap<&str, BTreeSet<String>>, findings: &mut Findings<'_>) {
-    let leads_there = |node: &Node| {
-        let name = node.text().unwrap_or_default();
-        let servers = scene.servers_of(name);
-        guarded
-            .iter()
-            .find(|(known, places)| **known == name || !places.is_disjoint(&servers))
-            .map(|(known, _)| (*known).to_owned())
-    };
     let mut report = |node: &Node, what: &str| {
-        if let Some(known) = leads_there(node) {
+        if let Some(known) = guard_of(scene, guarded, node) {
             findings.add(
                 &BYPASS_ROUTE,
                 node.place,

@@ -185,7 +185,7 @@ rules! {
     BYPASS_DISABLED = "bypass-disabled" Error false
         "the filter is turned off";
         "`disabled: true` at the filter, a virtual host or a route lets requests go by unjudged.";
-        "Take it out. What needs no token is named in the policy: `operations.public`."
+        "Take it out. What needs no token is named in the policy: `operations.public`. Routes to other services than the gate guards may turn it off."
     BYPASS_ROUTE = "bypass-route" Error false
         "another way leads to LangGraph";
         "A listener, filter chain or cluster of these files reaches the same server without the filter.";

@@ -58,6 +58,21 @@ fn files_without_the_filter_are_said_to_be_so() {
 }
 
 #[test]
+fn routes_to_other_services_may_turn_the_filter_off() {
+    let mut envoy = envoy();
+    let other = "                        - match: { prefix: /wiki }\n                          typed_per_filter_config: { graphwarden: { \"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true } }\n                          route: { cluster: wiki }\n";
+    let routes = "                      routes:\n";
+    assert!(envoy.text.contains(routes));
+    envoy.text = envoy.text.replace(routes, &format!("{routes}{other}"));
+    envoy.text.push_str("    - name: wiki\n      load_assignment: { cluster_name: wiki, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: wiki, port_value: 80 } } } }] }] }\n");
+    clean(std::slice::from_ref(&envoy));
+    // The same servers under another name are another way to them.
+    envoy.text = envoy.text.replace("address: wiki, port_value: 80", "address: langgraph, port_value: 8000");
+    let found = lint(&[envoy]).unwrap();
+    assert!(found.iter().any(|finding| finding.rule.id == "bypass-disabled"));
+}
+
+#[test]
 fn clusters_and_policies_may_be_in_other_files_than_what_names_them() {
     let whole = envoy();
     let (listeners, clusters) = whole.text.split_once("  clusters:\n").unwrap();
