@@ -161,3 +161,30 @@ fn the_program_runs_alone_from_its_image_as_nobody_in_particular() {
         Ok(())
     });
 }
+
+#[test]
+fn helm_takes_the_chart_from_its_file_and_from_a_registry() {
+    run("registry_chart", async |site: &Site| {
+        let Some(registry) = Registry::start(site).await? else { return Ok(()) };
+        let chart = dist()?.join("graphwarden-chart-0.1.0.tgz").display().to_string();
+        let helm = |arguments: &[&str]| -> Result<String> {
+            let output = Command::new(site.tools().helm()?)
+                .args(arguments)
+                // Its caches and settings belong to this test.
+                .env("HELM_CACHE_HOME", site.folder().join("helm"))
+                .env("HELM_CONFIG_HOME", site.folder().join("helm"))
+                .env("HELM_DATA_HOME", site.folder().join("helm"))
+                .output()?;
+            ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(String::from_utf8(output.stdout)?)
+        };
+        let place = format!("oci://{}/charts", registry.host());
+        helm(&["push", &chart, &place, "--plain-http"])?;
+        let from_file = helm(&["template", "graphwarden", &chart])?;
+        let pulled = format!("{place}/graphwarden");
+        let from_registry =
+            helm(&["template", "graphwarden", &pulled, "--version", "0.1.0", "--plain-http"])?;
+        ensure!(from_file.contains("kind: Deployment") && from_file == from_registry, "{from_registry}");
+        Ok(())
+    });
+}
