@@ -325,7 +325,12 @@ fn a_missing_answer_of_langgraph_is_an_error_that_says_what_to_write() {
 #[test]
 fn check_warns_with_line_and_column_inside_envoys_and_istios_yaml() {
     let folder = tempfile::tempdir().unwrap();
-    for file in ["envoy/envoy.yaml", "envoy/istio/wasmplugin.yaml"] {
+    for file in [
+        "envoy/envoy.yaml",
+        "envoy/istio/wasmplugin.yaml",
+        "envoy/istio/request-authentication.yaml",
+        "envoy/gateway/gateway.yaml",
+    ] {
         let path = folder.path().join("config.yaml");
         let sound = std::fs::read_to_string(root().join(file)).unwrap();
         let first = sound.lines().find(|line| line.trim_start().starts_with("- name: people look")).unwrap();

@@ -1,7 +1,8 @@
 //! Finding policies in files, with the line and column of every value.
 //!
 //! A file is a policy of its own (YAML or JSON), or holds one: Envoy's configuration of a Wasm filter
-//! (`configuration: {"@type": …Struct, value: …}`, or a `StringValue` with JSON in it), or Istio's `pluginConfig`.
+//! (`configuration: {"@type": …Struct, value: …}`, or a `StringValue` with JSON in it), Istio's `pluginConfig`,
+//! or the `config` of Envoy Gateway's `EnvoyExtensionPolicy`.
 
 use std::path::Path;
 
@@ -89,6 +90,8 @@ pub enum Held {
 pub fn held(name: &str, value: &Node) -> Held {
     let holder = match name {
         "pluginConfig" => Some(value),
+        // Others call many things so; a text is none of ours.
+        "config" if value.text().is_none() => Some(value),
         "configuration" => wrapped(value),
         _ => None,
     };
@@ -221,6 +224,15 @@ static_resources:
         let found = find(text).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].place_of("access.rules"), (5, 22));
+    }
+
+    #[test]
+    fn finds_a_policy_in_an_extension_policy_of_envoy_gateway() {
+        let text = "kind: EnvoyExtensionPolicy\nspec:\n  wasm:\n    - name: gate\n      config:\n        access: { rules: [] }\n";
+        let found = find(text).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].place_of("access.rules"), (6, 26));
+        assert!(find("kind: ConfigMap\nconfig: \"access: {}\"\n").unwrap().is_empty());
     }
 
     #[test]
