@@ -114,6 +114,7 @@ lint: toolchain deny node-modules ## Formatting, lints, licences, the rules of t
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p graphwarden-filter --target wasm32-wasip1 -- -D warnings
+	cargo clippy -p graphwarden-playground --target wasm32-unknown-unknown -- -D warnings
 	cargo deny check bans licenses sources
 	scripts/house-rules
 	PATH="$$(scripts/node-path):$$PATH" node tests/node/lint-workflows.mjs .github/workflows/*.yml
