@@ -39,6 +39,7 @@ fn what_we_ship_is_clean() {
         }
     }
     clean(&[source("envoy/ecds/envoy.yaml"), source("envoy/ecds/filter.yaml")]);
+    clean(&[source("envoy/tls/gate.yaml"), source("envoy/tls/beside.yaml")]);
     clean(&istio());
     let mut all = istio();
     all.push(source("envoy/istio/service-entry.yaml"));
