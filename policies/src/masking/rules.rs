@@ -155,7 +155,7 @@ impl<'a> Context<'a> {
     /// Whether this string, in a value called `label`, is an id that stays: a UUID (RFC 9562 section 4), as LangChain
     /// writes it for a run or by itself, and nothing else.
     pub(super) fn is_id(&self, label: &[u8], text: &[u8]) -> bool {
-        self.rules.shared.built_in_alone && is_uuid(text) && self.rules.detectors.is_plain_label(label)
+        self.rules.shared.built_in_alone && is_uuid(text) && self.rules.detectors.is_silent(label)
     }
 
     /// Whether no detector can find anything in this number or literal of a value called `label`, told at a glance: none

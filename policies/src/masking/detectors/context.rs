@@ -108,6 +108,12 @@ impl Context {
         Self { bytes, begin, words, letters }
     }
 
+    /// What a value's name says.
+    pub(super) fn of(name: &[u8]) -> Self {
+        let view = View { before: name, text: b"", floor: 0, wall: isize::MIN, labelled: true, ended: true };
+        Self::read(&view, 0)
+    }
+
     /// The text, in lower case.
     pub(super) fn text(&self) -> &[u8] {
         self.bytes.get(self.begin..).unwrap_or_default()

@@ -10,7 +10,7 @@ use super::view::{Found, Stop, View, is_word, longest};
 /// `30th of septiembre de 1985`, and a byte of context at the end.
 pub(super) const LONGEST: usize = 32;
 
-const WORDS: &Words = &Words::new(&[
+pub(super) const WORDS: &Words = &Words::new(&[
     b"dob",
     b"d.o.b",
     b"date of birth",

@@ -117,6 +117,13 @@ fn start(view: &View<'_>, at: usize, escaped: bool) -> Option<usize> {
     // The percent sign may be decided already: it was no part of an address then either.
     if escaped && view.previous(start) == Some(b'%') && is_delimiter(view.span(start, at)) {
         start += 2;
+    } else if escaped
+        && start < at
+        && view.back(start, 2) == Some(b'%')
+        && let (Some(high), Some(low)) = (view.previous(start), view.known(start))
+        && is_delimiter(&[high, low])
+    {
+        start += 1;
     }
     let first = (start..at).find(|&index| view.known(index).is_some_and(is_first));
     first.or((view.is_fresh() && at == view.floor).then_some(at))

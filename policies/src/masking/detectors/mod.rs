@@ -37,6 +37,7 @@ pub(crate) use view::View;
 use crate::masking::config::{CustomConfig, DetectorConfig};
 use crate::masking::text::MAX_SPREAD;
 use crate::policy::{At, Environment, Problems, Size};
+use context::Context;
 use custom::Pattern;
 use engine::{CHAIN, Enabled, Engine, NAMES};
 
@@ -261,9 +262,19 @@ impl Detectors {
         }
     }
 
-    /// Whether a value called `label` is no secret on that account.
-    pub(crate) fn is_plain_label(&self, label: &[u8]) -> bool {
-        self.engine.is_plain_label(label)
+    /// Whether this name says nothing about what it names: no secret, no kind of number.
+    pub(crate) fn is_silent(&self, name: &[u8]) -> bool {
+        let kinds = [
+            date_of_birth::WORDS,
+            phone::WORDS,
+            uk_nhs::WORDS,
+            us_bank_routing::WORDS,
+            us_driver_license::WORDS,
+            us_passport::WORDS,
+            us_ssn::WORDS,
+        ];
+        let context = Context::of(name);
+        self.engine.is_plain_label(name) && !kinds.iter().any(|words| context.has(words))
     }
 
     /// Whether a number of at most six digits called `label` is nobody's on that account: no secret, no licence.

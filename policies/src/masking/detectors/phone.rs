@@ -12,7 +12,7 @@ use super::view::{Found, Stop, View, is_word, longest};
 /// `+` and 15 digits, each with a separator of two bytes after it, and the two bytes that show the end.
 pub(super) const LONGEST: usize = 1 + 15 * 3 + 2;
 
-const WORDS: &Words = &Words::new(&[
+pub(super) const WORDS: &Words = &Words::new(&[
     b"phone",
     b"phones",
     b"telephone",

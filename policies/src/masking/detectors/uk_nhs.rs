@@ -7,7 +7,7 @@ use super::context::{OTHER_NUMBERS, Words};
 use super::numbers::{Between, Groups, ends};
 use super::view::{Found, Stop, View, longest};
 
-const WORDS: &Words = &Words::new(&[b"nhs", b"national health", b"patient", b"health service"]);
+pub(super) const WORDS: &Words = &Words::new(&[b"nhs", b"national health", b"patient", b"health service"]);
 
 /// A number in digits.
 pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {

@@ -7,7 +7,7 @@ use super::context::{OTHER_NUMBERS, Words};
 use super::numbers::{Between, Groups, ends};
 use super::view::{Found, Stop, View};
 
-const WORDS: &Words = &Words::new(&[
+pub(super) const WORDS: &Words = &Words::new(&[
     b"routing",
     b"aba",
     b"rtn",

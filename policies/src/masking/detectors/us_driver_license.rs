@@ -10,7 +10,7 @@ use super::view::{Found, Stop, View, is_word};
 /// Letters and digits with the hyphens between them, and the byte behind.
 pub(super) const LONGEST: usize = 16 + 5 + 2;
 
-const WORDS: &Words = &Words::new(&[
+pub(super) const WORDS: &Words = &Words::new(&[
     b"driver license",
     b"driver's license",
     b"drivers license",

@@ -9,7 +9,7 @@ use super::view::{Found, Stop, View, is_word};
 /// Digits of a number without a letter.
 pub(super) const DIGITS: usize = 9;
 
-const WORDS: &Words = &Words::new(&[
+pub(super) const WORDS: &Words = &Words::new(&[
     b"passport",
     b"passports",
     b"passport_number",

@@ -23,6 +23,8 @@ fn email() {
     holds("(‹email:Zoe+tag_1%x@mail.example.co.uk›).");
     holds("to=‹email:bob%40example.com›&cc=‹email:al%40example.org›");
     holds("q%3D‹email:bob%40example.com›");
+    // A token may be longer than an address: what waits begins in the middle of the escape then.
+    holds("x.%76‹email:457.eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbob%40example.comrouting› ");
     holds("‹email:zoë@bücher.example›, ‹email:o'neil@example.com›");
     holds("{'mail': '‹email:zoe@example.com›'}");
     holds("‹email:ｚｏｅ＠ｅｘａｍｐｌｅ．ｃｏｍ› ‹email:z\u{200b}oe@exam\u{ad}ple.com›");

@@ -275,7 +275,7 @@ proptest! {
     fn the_id_of_a_run_is_no_value_however_it_is_cut(
         prefix in proptest::sample::select(&["", "run-", "run--", "lc_run--"][..]),
         id in prop_oneof!["[0-9]{8}(-[0-9]{4}){3}-[0-9]{12}", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"],
-        label in proptest::sample::select(&["", "id", "ssn", "dob", "phone", "driver license", "passport"][..]),
+        label in proptest::sample::select(&["", "id", "thread_id", "tool_call_id", "checkpoint_ns"][..]),
         cut in any::<proptest::sample::Index>(),
     ) {
         let text = format!("{prefix}{id}").into_bytes();
