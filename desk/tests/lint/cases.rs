@@ -358,6 +358,11 @@ const CASES: &[Case] = &[
     case("route-timeout", &[("timeout: 0s", "timeout: 30s")], "timeout: 30s", true),
 ];
 
+/// What is replaced in Envoy's shipped file, for each fault that can be mended.
+pub(crate) fn mended_faults() -> Vec<&'static [(&'static str, &'static str)]> {
+    CASES.iter().filter(|case| case.mended).map(|case| case.wrong).collect()
+}
+
 /// The first sources that have everything that is replaced: Envoy's, or Istio's.
 fn wrong(case: &Case) -> Vec<Source> {
     // The last cases are Istio's: what they replace is in Envoy's file, too, in some of them.

@@ -7,7 +7,8 @@
 //! `operations` the table of operations against
 //! the server's own description; `bypass` what the server did against what was judged; `ownership` two
 //! people who keep to what is theirs; `istio` and `kubernetes` the manifests and the chart; `release` what `make dist` hands out;
-//! `traces` and `watching` what operators see.
+//! `traces` and `watching` what operators see; `examples` and `ecds` what else `envoy/` ships; `init` and `lint` what the
+//! program writes and judges.
 
 pub mod corpus;
 
