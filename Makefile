@@ -131,7 +131,7 @@ fuzz: cargo-fuzz ## Fuzz each target for FUZZ_SECONDS (600)
 
 .PHONY: bench
 bench: build venv ## Compare Envoy alone, with a no-op filter, with its own jwt_authn and with ours, interleaved
-	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop -p graphwarden-bench-copy -p graphwarden-bench-decide -p graphwarden-bench-mask
+	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop -p graphwarden-bench-copy -p graphwarden-bench-timed
 	cargo build --profile fast -p graphwarden-bench
 	@# Every figure is shown, whichever bar is missed.
 	missed=0; for what in "" decisions masking identity approvals ledger; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed

@@ -1,5 +1,5 @@
 //! The decision that is measured: a run with a body of conversation, judged by ten rules of which the last decides.
-//! Shared with `tests/bench/decide`, which runs it in Envoy's V8.
+//! Shared with `tests/bench/timed`, which runs it in Envoy's V8.
 
 use graphwarden_policies::access::{self, Rules};
 use graphwarden_policies::identity::{Actor, Identity, TokenFacts};

@@ -1,5 +1,5 @@
 //! The bodies that masking is measured on, and the regular expression that it is compared with. Shared with
-//! `tests/bench/mask`, which runs them in Envoy's V8.
+//! `tests/bench/timed`, which runs them in Envoy's V8.
 
 use graphwarden_policies::masking::{Config, Masking, Media, Plan};
 use graphwarden_policies::policy::{At, Problems};

@@ -1,29 +1,22 @@
-//! What a whole decision costs in Envoy's V8: the module `graphwarden_bench_decide` answers with its own samples.
+//! What a whole decision costs in Envoy's V8.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use graphwarden_stand::{Ask, Envoy, EnvoySetup, Filter, Issuer, Site, standard_policy};
+use graphwarden_stand::Site;
 use serde_json::Value;
+
+use crate::timed::{RUNS, reports};
 
 /// What a decision over ten rules on 2 KB may take at the median, in microseconds.
 const BAR: f64 = 40.0;
-/// How often the module is asked.
-const RUNS: usize = 3;
 /// How much dearer a byte of a large body may be than one of a small: the cost is linear, and caches end.
 const STEEPEST: f64 = 1.5;
 
 /// Asks the module a few times, prints the best, and fails above the bar.
-pub(crate) async fn measure(site: &Site, issuer: &Issuer, module: &Path) -> Result<()> {
-    let mut setup = EnvoySetup::new(standard_policy(issuer)?, 1, 1, 1);
-    setup.filter = Filter::Module(module.to_owned());
-    let envoy = Envoy::start(site, &setup).await?;
+pub(crate) async fn measure(site: &Site, module: &Path) -> Result<()> {
     let mut sizes: Vec<Size> = Vec::new();
-    for _ in 0..RUNS {
-        let answer = Ask::get("/").within(Duration::from_secs(60)).send(envoy.port()).await?;
-        answer.expect_status(200)?;
-        let report = answer.json()?;
+    for report in reports(site, module, "/decisions").await? {
         let run = report.as_array().context("no samples")?.iter().map(Size::read);
         let run = run.collect::<Result<Vec<Size>>>()?;
         // Whatever else the machine does only ever adds: what it disturbed least says most.

@@ -12,6 +12,7 @@ mod identity;
 mod ledger;
 mod load;
 mod mask;
+mod timed;
 mod upstream;
 
 use std::path::PathBuf;
@@ -109,13 +110,12 @@ fn main() -> Result<()> {
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if let Some(Role::Decisions) = arguments.command {
-        decisions(&site, &runtime)?;
+        runtime.block_on(decide::measure(&site, &module(&site, "timed")?))?;
         site.passed();
         return Ok(());
     }
     if let Some(Role::Masking) = arguments.command {
-        let module = module(&site, "mask")?;
-        runtime.block_on(async { mask::measure(&site, &Issuer::start().await?, &module).await })?;
+        runtime.block_on(mask::measure(&site, &module(&site, "timed")?))?;
         site.passed();
         return Ok(());
     }
@@ -137,12 +137,6 @@ fn main() -> Result<()> {
     compared.with_context(|| format!("logs: {}", site.folder().display()))?;
     site.passed();
     Ok(())
-}
-
-/// What a whole decision costs inside Envoy.
-fn decisions(site: &Site, runtime: &tokio::runtime::Runtime) -> Result<()> {
-    let module = module(site, "decide")?;
-    runtime.block_on(async { decide::measure(site, &Issuer::start().await?, &module).await })
 }
 
 /// What stands behind every proxy, once it answers.

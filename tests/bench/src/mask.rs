@@ -1,29 +1,22 @@
-//! What masking takes in Envoy's V8: the module `graphwarden_bench_mask` answers with its own samples.
+//! What masking takes in Envoy's V8.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use graphwarden_stand::{Ask, Envoy, EnvoySetup, Filter, Issuer, Site, standard_policy};
+use graphwarden_stand::Site;
 use serde_json::Value;
+
+use crate::timed::{RUNS, reports};
 
 /// How much faster than the regular expression masking has to be.
 const BAR: f64 = 2.0;
 /// What masking may add to one event, in microseconds.
 const EVENT_BAR: f64 = 50.0;
-/// How often the module is asked.
-const RUNS: usize = 3;
-
 /// Asks the module a few times, prints the best run, and fails where a bar is missed.
-pub(crate) async fn measure(site: &Site, issuer: &Issuer, module: &Path) -> Result<()> {
-    let mut setup = EnvoySetup::new(standard_policy(issuer)?, 1, 1, 1);
-    setup.filter = Filter::Module(module.to_owned());
-    let envoy = Envoy::start(site, &setup).await?;
+pub(crate) async fn measure(site: &Site, module: &Path) -> Result<()> {
     let mut best: Option<Run> = None;
-    for _ in 0..RUNS {
-        let answer = Ask::get("/").within(Duration::from_secs(120)).send(envoy.port()).await?;
-        answer.expect_status(200)?;
-        let run = Run::read(&answer.json()?)?;
+    for report in reports(site, module, "/masking").await? {
+        let run = Run::read(&report)?;
         best = best.filter(|best| best.masking <= run.masking).or(Some(run));
     }
     let Run { bytes, masking, reading, expression, delta, updates } = best.context("no run")?;

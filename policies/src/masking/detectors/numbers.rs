@@ -23,8 +23,9 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    /// Tables for `shapes`; where there are more than 32, those are not told apart from the last.
+    /// Tables for `shapes`; more than 32 do not compile, since a constant is made of them.
     pub(super) const fn new(shapes: &[Shape]) -> Self {
+        assert!(shapes.len() <= 32, "a bit for each shape");
         let mut tables = Self { first: [0; DIGITS + 1], second: [0; DIGITS + 1] };
         let mut rest = shapes;
         let mut bit = 1;
@@ -176,8 +177,12 @@ impl<'b> Groups<'b> {
 
     /// Whether they may be a date in three numbers, or the day before a month.
     pub(super) fn may_be_date(&self) -> bool {
-        let day = |group: &Group| group.length <= 2 && group.separator == 0;
-        self.open || self.count >= 3 || self.groups.first().is_some_and(day)
+        self.open || self.count >= 3 || self.may_be_day()
+    }
+
+    /// Whether they are one or two digits that no others follow.
+    fn may_be_day(&self) -> bool {
+        self.groups.first().is_some_and(|first| first.length <= 2 && first.separator == 0)
     }
 
     /// How many digits they have in all, as far as they are known; `None` where more may come.
@@ -192,13 +197,12 @@ impl<'b> Groups<'b> {
         let prefix = matches!(self.known_digits(), [0, 0, ..] | [0]);
         let last =
             read.last().filter(|_| !self.open && self.count < GROUPS && self.total < DIGITS && !prefix)?;
-        let day = read.first().is_some_and(|first| first.length <= 2 && first.separator == 0);
-        (!day).then_some(last.end)
+        (!self.may_be_day()).then_some(last.end)
     }
 
     /// Whether they are too few for any number that is told by its digits: telephone numbers have seven.
     pub(super) fn are_few(&self) -> bool {
-        !self.open && self.total < 7
+        self.total().is_some_and(|digits| digits < 7)
     }
 
     /// The digits of the first `groups` groups, each 0 to 9.

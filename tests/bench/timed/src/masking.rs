@@ -1,65 +1,21 @@
-//! Masking, timed where it is done: each request to this filter is answered with how long it takes in Envoy's V8 to
-//! mask 1 MB of a thread's state, to only read it, and to go over it with one regular expression, and what one event
-//! of a stream takes.
+//! Masking: what it takes to mask 1 MB of a thread's state, to only read it, and to go over it with one regular
+//! expression, and what one event of a stream takes.
 //!
-//! The clock is the host's. Samples of the three alternate, so that whatever else the machine does falls on all alike.
-
-#![allow(missing_docs, reason = "the macro exports a function that nobody calls by name")]
+//! Samples of the three alternate, so that whatever else the machine does falls on all alike.
 
 use graphwarden_policies::masking::Media;
-use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
 use serde_json::{Map, Value, json};
+
+use crate::timed;
 
 #[path = "../../../../policies/benches/masking_fixture/mod.rs"]
 mod masking_fixture;
 
 use masking_fixture::{PATTERNS, events, mask, plan, state};
 
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(Root));
-}}
-
-struct Root;
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Exchange))
-    }
-}
-
-struct Exchange;
-
-impl Context for Exchange {}
-
-impl HttpContext for Exchange {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let body = json!({"state": of_state(), "events": of_events()}).to_string();
-        self.send_http_response(200, vec![("content-type", "application/json")], Some(body.as_bytes()));
-        Action::Pause
-    }
-}
-
-/// Nanoseconds of the host's clock.
-fn now() -> u128 {
-    hostcalls::get_current_time()
-        .ok()
-        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-        .map_or(0, |time| time.as_nanos())
-}
-
-/// Nanoseconds that `act` takes.
-fn timed(act: impl FnOnce()) -> u64 {
-    let began = now();
-    act();
-    u64::try_from(now() - began).unwrap_or(u64::MAX)
+/// All samples.
+pub(crate) fn report() -> Value {
+    json!({"state": of_state(), "events": of_events()})
 }
 
 /// What 1 MB of state takes, in nanoseconds.
