@@ -25,6 +25,7 @@ use graphwarden_stand::{
 use serde_json::{Value, json};
 
 use super::load::{self, Latencies};
+use super::results::{Row, Sheet};
 use super::{Core, first, last, median, pin, quantile, sorted};
 
 /// What a token that was verified before may add, in microseconds.
@@ -67,11 +68,10 @@ pub(super) fn compare(
     let tokens = Tokens::new(&issuer, arguments.rounds * arguments.requests)?;
     let envoys = Envoys::start(site, runtime, upstream, &issuer)?;
     envoys.wait_for_keys(&tokens)?;
-    let added = added(arguments, &envoys, &tokens)?;
-    let flooded = flooded(arguments, &envoys, &tokens)?;
-    let misses: Vec<String> = added.into_iter().chain(flooded).collect();
-    ensure!(misses.is_empty(), "{}", misses.join("; "));
-    Ok(())
+    let mut sheet = Sheet::new("identity");
+    added(arguments, &envoys, &tokens, &mut sheet)?;
+    flooded(arguments, &envoys, &tokens, &mut sheet)?;
+    sheet.keep()
 }
 
 /// A request for an operation that can be made public, with this token.
@@ -210,8 +210,8 @@ struct Took {
     processor: Vec<f64>,
 }
 
-/// Prints what knowing the caller adds; returns the bars that are missed.
-fn added(arguments: Arguments, envoys: &Envoys, tokens: &Tokens) -> Result<Vec<String>> {
+/// Prints what knowing the caller adds.
+fn added(arguments: Arguments, envoys: &Envoys, tokens: &Tokens, sheet: &mut Sheet) -> Result<()> {
     let mut took: [Took; 8] = Default::default();
     let same = vec![tokens.same.clone(); arguments.requests];
     for (round, fresh) in tokens.fresh.chunks_exact(arguments.requests).enumerate() {
@@ -242,8 +242,9 @@ fn added(arguments: Arguments, envoys: &Envoys, tokens: &Tokens) -> Result<Vec<S
         arguments.rounds, arguments.requests
     );
     println!("{:<46}{:>16}{:>20}{:>16}{:>12}", "", "graphwarden", "Envoy's jwt_authn", "processor", "theirs");
-    let over = |with: &[f64], without: &[f64]| sorted(with.iter().zip(without).map(|(a, b)| a - b));
-    let mut misses = Vec::new();
+    let over = |with: &[f64], without: &[f64]| -> Vec<f64> {
+        with.iter().zip(without).map(|(a, b)| a - b).collect()
+    };
     for (what, ours, theirs, bar) in [
         ("a token verified before: the check", checked, their_known, CACHED),
         ("a new RS256 token: the check", checked_new, their_new, UNCACHED),
@@ -251,9 +252,12 @@ fn added(arguments: Arguments, envoys: &Envoys, tokens: &Tokens) -> Result<Vec<S
         ("a new RS256 token, and LangGraph told", new, their_new, UNCACHED),
     ] {
         let latency = over(&ours.latency, &public.latency);
-        let of = |values: &[f64]| format!("{:.1} ({:.0}–{:.0})", median(values), first(values), last(values));
+        let of = |values: &[f64]| {
+            let values = sorted(values.iter().copied());
+            format!("{:.1} ({:.0}–{:.0})", median(&values), first(&values), last(&values))
+        };
         let processor = |with: &Took, without: &Took| {
-            let spent = over(&with.processor, &without.processor);
+            let spent = sorted(over(&with.processor, &without.processor).into_iter());
             if spent.is_empty() { "unknown".to_owned() } else { format!("{:.1}", median(&spent)) }
         };
         println!(
@@ -263,11 +267,11 @@ fn added(arguments: Arguments, envoys: &Envoys, tokens: &Tokens) -> Result<Vec<S
             processor(ours, public),
             processor(theirs, alone)
         );
-        if median(&latency) > bar {
-            misses.push(format!("{what} adds {:.1} µs, more than {bar}", median(&latency)));
-        }
+        sheet.add(Row::new("graphwarden", what, "added latency", "µs", &latency)?.at_most(bar));
+        let theirs = over(&theirs.latency, &alone.latency);
+        sheet.add(Row::new("jwt_authn", what, "added latency", "µs", &theirs)?);
     }
-    Ok(misses)
+    Ok(())
 }
 
 /// The median latency of these requests, one after the other, in milliseconds.
@@ -319,28 +323,31 @@ impl Garbage {
     }
 }
 
-/// Prints the latencies of good requests alone and beside each flood; returns the bars that are missed.
-fn flooded(arguments: Arguments, envoys: &Envoys, tokens: &Tokens) -> Result<Vec<String>> {
+/// Prints the latencies of good requests alone and beside each flood.
+fn flooded(arguments: Arguments, envoys: &Envoys, tokens: &Tokens, sheet: &mut Sheet) -> Result<()> {
     let time = Duration::from_secs_f64(arguments.seconds);
     println!(
         "\ngood requests ({} a second) beside {FLOOD} a second with garbage for a token\n\n{:<42}{:>10}{:>10}{:>10}{:>12}",
         arguments.rate, "", "p50 ms", "p99 ms", "of quiet", "garbage/s"
     );
-    let mut misses = Vec::new();
     for (name, envoy, counts) in
         [("graphwarden", &envoys.gate, true), ("jwt_authn, its cache", &envoys.jwt_authn_cached, false)]
     {
         let mut quiet = load::latencies()?;
-        let mut beside: Vec<(Garbage, Latencies, Vec<f64>)> = Vec::new();
+        let mut quiet_rounds = Vec::new();
+        let mut beside: Vec<(Garbage, Latencies, Vec<f64>, Vec<f64>)> = Vec::new();
         for garbage in Garbage::ALL {
-            beside.push((garbage, load::latencies()?, Vec::new()));
+            beside.push((garbage, load::latencies()?, Vec::new(), Vec::new()));
         }
         for round in 0..arguments.rounds {
             eprint!("\r{name}: round {} of {}", round + 1, arguments.rounds);
-            quiet.add(&load::pace(envoy.port(), &tokens.same, 2, time, arguments.rate)?.latencies)?;
-            for (garbage, latencies, rates) in &mut beside {
+            let spell = load::pace(envoy.port(), &tokens.same, 2, time, arguments.rate)?;
+            quiet.add(&spell.latencies)?;
+            quiet_rounds.push(quantile(&spell.latencies, 0.99));
+            for (garbage, latencies, rounds, rates) in &mut beside {
                 let (spell, rate) = spell_beside(*garbage, arguments, envoy, tokens, round)?;
                 latencies.add(&spell.latencies)?;
+                rounds.push(quantile(&spell.latencies, 0.99));
                 rates.push(rate);
             }
         }
@@ -350,19 +357,19 @@ fn flooded(arguments: Arguments, envoys: &Envoys, tokens: &Tokens) -> Result<Vec
             println!("{what:<42}{p50:>10.2}{p99:>10.2}{ratio:>10}{rate:>12}");
         };
         row(&format!("{name}, quiet"), &quiet, String::new(), String::new());
-        for (garbage, latencies, rates) in beside {
+        sheet.add(Row::new(name, "quiet", "p99", "ms", &quiet_rounds)?);
+        for (garbage, latencies, rounds, rates) in beside {
             let ratio = quantile(&latencies, 0.99) / quantile(&quiet, 0.99);
             let rate = median(&sorted(rates.iter().copied()));
             row(&format!("  {}", garbage.name()), &latencies, format!("{ratio:.2}"), format!("{rate:.0}"));
-            if counts && ratio > FLOODED {
-                misses.push(format!("beside {} the p99 is {ratio:.2} times the quiet one", garbage.name()));
-            }
-            if counts && rate < FLOOD * 0.95 {
-                misses.push(format!("only {rate:.0} of {} a second were answered", garbage.name()));
-            }
+            let work = format!("beside {}", garbage.name());
+            let figure = Row::new(name, &work, "p99", "ms", &rounds)?.of("quiet", &rounds, &quiet_rounds)?;
+            sheet.add(if counts { figure.at_most(FLOODED) } else { figure });
+            let answered = Row::new(name, &work, "garbage answered", "/s", &rates)?;
+            sheet.add(if counts { answered.at_least(FLOOD * 0.95) } else { answered });
         }
     }
-    Ok(misses)
+    Ok(())
 }
 
 fn spell_beside(

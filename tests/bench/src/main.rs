@@ -12,6 +12,7 @@ mod identity;
 mod ledger;
 mod load;
 mod mask;
+mod results;
 mod timed;
 mod upstream;
 
