@@ -18,6 +18,7 @@ mod upstream;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -377,7 +378,10 @@ enum Core {
 /// Binds this thread, and so what it starts from now on, to a core. On a machine with one core, or
 /// where the kernel refuses, everything stays where it is.
 fn pin(core: Core) {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Asked once: a thread that is bound already is told of the cores that it is bound to, and of no others.
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let cores = *CORES;
     if cores < 2 {
         return;
     }
