@@ -83,7 +83,7 @@ test: test-unit test-node test-e2e ## Prove everything
 
 .PHONY: test-unit
 test-unit: nextest postgres venv ## The rooms by themselves, on this machine
-	cargo nextest run --workspace --exclude graphwarden-e2e --exclude graphwarden-docs
+	cargo nextest run --workspace --exclude graphwarden-e2e --exclude graphwarden-docs --exclude graphwarden-soak
 	cargo test -p graphwarden --test postgres --test replicas
 	cargo test --workspace --doc --quiet
 
@@ -93,7 +93,7 @@ test-node: wasm-bindgen venv ## The policies as a browser would run them, under 
 
 .PHONY: test-e2e
 test-e2e: nextest dist playground venv node-modules chromium registry prometheus ## A real Envoy, a real LangGraph, a real issuer, the real desk
-	cargo nextest run -p graphwarden-e2e -p graphwarden-docs
+	cargo nextest run -p graphwarden-e2e -p graphwarden-docs -p graphwarden-soak
 
 .PHONY: reproducible
 reproducible: wasm ## Build the module again elsewhere: the bytes have to be the same
@@ -108,6 +108,11 @@ screenshots: nextest build playground venv node-modules chromium ## Take the REA
 .PHONY: crash
 crash: nextest build venv ## Kill desk, Envoy and both at random moments under load, KILLS (200) times
 	KILLS=$${KILLS:-200} cargo nextest run -p graphwarden-e2e --test crash --no-capture --profile crash
+
+.PHONY: soak
+soak: build venv ## Mixed traffic with faults for SOAK_SECONDS (3600): memory stays flat, the ledger has every request
+	cargo build --profile fast -p graphwarden-soak
+	target/fast/graphwarden-soak
 
 .PHONY: lint
 lint: toolchain deny node-modules ## Formatting, lints, licences, the rules of this house

@@ -53,6 +53,7 @@ impl Context for RootHost {
     fn on_done(&mut self) -> bool {
         let Some(shared) = &self.shared else { return true };
         if shared.is_flushed() {
+            shared.leave();
             return true;
         }
         self.drain_until = Some(wire::now().after(DRAIN));
@@ -97,6 +98,7 @@ impl RootContext for RootHost {
             if !shared.is_flushed() {
                 wire::log(LogLevel::Error, "evidence was left undelivered at the end of the drain");
             }
+            shared.leave();
             wire::done();
         }
     }

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use graphwarden_policies::identity::Origin;
@@ -18,6 +19,9 @@ use crate::root::{Call, Core, Gauge, Note, Purpose, Wake, name_of};
 const SLOW: Duration = Duration::from_millis(50);
 /// Between ticks while calls wait to be made and the bell cannot be rung.
 const FAST: Duration = Duration::from_millis(1);
+
+/// The root of this VM that was configured last.
+static NEWEST: AtomicU32 = AtomicU32::new(0);
 
 /// One configuration's streams and what they share.
 pub(super) struct Shared {
@@ -65,6 +69,7 @@ pub(super) struct Stream {
 impl Shared {
     /// `bell` is a name that no other root has.
     pub(super) fn new(root: u32, core: Core, bell: &str) -> Self {
+        NEWEST.store(root, Ordering::Relaxed);
         Self {
             root,
             core: RefCell::new(core),
@@ -272,6 +277,9 @@ impl Shared {
         self.gauge(Gauge::Queued, gauges.depth as u64);
         self.gauge(Gauge::Lag, u64::try_from(gauges.lag.as_millis()).unwrap_or(u64::MAX));
         self.gauge(Gauge::Waiting, gauges.waiting as u64);
+        // One VM may have a second root for a while, when the policy changes: the newer shows what both use.
+        let newest = NEWEST.load(Ordering::Relaxed) == self.root;
+        self.gauge(Gauge::Memory, if newest { wire::memory() } else { 0 });
         self.count_named("graphwarden.evidence.refused", gauges.refused);
     }
 
@@ -321,6 +329,13 @@ impl Shared {
                     && stream.exchange.try_borrow().is_ok_and(|exchange| exchange.wait().on == WaitOn::Call)
             },
         )
+    }
+
+    /// Takes back what this root has added to the gauges: it is over, and they are not.
+    pub(super) fn leave(&self) {
+        for gauge in Gauge::ALL {
+            self.gauge(gauge, 0);
+        }
     }
 
     pub(super) fn is_flushed(&self) -> bool {

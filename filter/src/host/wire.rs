@@ -39,6 +39,16 @@ pub(super) fn bytes(buffer: BufferType, start: usize, size: usize) -> Option<Vec
     hostcalls::get_buffer(buffer, start, size).ok().flatten().filter(|bytes| bytes.len() == size)
 }
 
+/// How much memory this VM has, in bytes. It never shrinks.
+pub(super) fn memory() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    let pages = core::arch::wasm32::memory_size(0);
+    // Only Envoy asks; elsewhere there is no VM.
+    #[cfg(not(target_arch = "wasm32"))]
+    let pages = 0_usize;
+    u64::try_from(pages).unwrap_or(u64::MAX).saturating_mul(64 << 10)
+}
+
 /// Empties the request's buffer, in the callback that brought its `size` bytes.
 pub(super) fn drop_request_body(size: usize) {
     if size > 0 {

@@ -15,15 +15,21 @@ pub enum Gauge {
     Lag,
     /// Requests that are held.
     Waiting,
+    /// Memory of the module itself, in bytes.
+    Memory,
 }
 
 impl Gauge {
+    /// Every gauge.
+    pub const ALL: [Self; 4] = [Self::Queued, Self::Lag, Self::Waiting, Self::Memory];
+
     /// The name without Envoy's prefix.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Queued => "graphwarden.evidence.queued",
             Self::Lag => "graphwarden.evidence.lag_ms",
             Self::Waiting => "graphwarden.waiting",
+            Self::Memory => "graphwarden.memory_bytes",
         }
     }
 }
@@ -62,7 +68,7 @@ mod tests {
             Metric::Cut("WORDS"),
             Metric::PassedUnmasked("WORDS"),
         ];
-        let gauges = [Gauge::Queued, Gauge::Lag, Gauge::Waiting].map(|gauge| gauge.name().to_owned());
+        let gauges = Gauge::ALL.map(|gauge| gauge.name().to_owned());
         for name in counters.iter().map(name_of).chain(gauges) {
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }

@@ -80,6 +80,22 @@ impl Desk {
         }
     }
 
+    /// Stops the desk in the middle of whatever it does; connections to it stay.
+    pub fn freeze(&self) {
+        self.part.iter().for_each(Part::freeze);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.part.iter().for_each(Part::thaw);
+    }
+
+    /// Resident memory in bytes, where it runs and the system tells.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.part.as_ref()?.memory()
+    }
+
     /// Starts the desk again on the same port and database.
     pub async fn resume(&mut self) -> Result<()> {
         let mut part = Part::start("desk", &self.folder, &self.command)?;

@@ -235,6 +235,12 @@ impl Envoy {
         self.part.memory_mib()
     }
 
+    /// The same in bytes.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.part.memory()
+    }
+
     /// The statistics as Prometheus scrapes them.
     pub async fn prometheus(&self) -> Result<String> {
         let url = format!("http://127.0.0.1:{}/stats/prometheus", self.admin());

@@ -174,8 +174,24 @@ impl Part {
     /// Resident memory of the part and its children in MiB; `None` where `/proc` does not tell.
     #[must_use]
     pub fn memory_mib(&self) -> Option<u64> {
+        Some(self.memory()? / (1024 * 1024))
+    }
+
+    /// The same in bytes.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
         let pages: u64 = self.group_stats()?.iter().filter_map(|stat| stat.get(21)).sum();
-        Some(pages * u64::try_from(rustix::param::page_size()).ok()? / (1024 * 1024))
+        Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+    }
+
+    /// Stops the part in the middle of whatever it does: it answers nobody and keeps its connections.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a part that was stopped go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// The numbers of `/proc/PID/stat` from field 3 on, for each process of the group.
