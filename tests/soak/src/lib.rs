@@ -70,6 +70,7 @@ struct Measured {
 
 /// Runs the whole of it.
 pub async fn soak(site: &Site, plan: Plan) -> Result<Summary> {
+    let commit = summary::commit();
     let parts = Arc::new(Parts::start(site).await?);
     let key = reqwest::get(format!("{}/v1/ledger/key", parts.desk.read().await.url())).await?.text().await?;
     let began = Instant::now();
@@ -96,7 +97,7 @@ pub async fn soak(site: &Site, plan: Plan) -> Result<Summary> {
         wrong.push("a caller's token came to the upstream".to_owned());
     }
     let verified = account::verify(site, key.trim())?;
-    Ok(Summary::new(plan, &counts, &book, &ledger, &measured, &statistics, &log, wrong, &verified))
+    Ok(Summary::new(plan, &commit, &counts, &book, &ledger, &measured, &statistics, &log, wrong, &verified))
 }
 
 /// Sends each request in its time. What has not ended yet is handed back.

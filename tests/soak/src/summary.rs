@@ -40,6 +40,7 @@ impl Summary {
     #[expect(clippy::too_many_arguments, reason = "it brings together all there is")]
     pub(crate) fn new(
         plan: Plan,
+        commit: &str,
         faults: &BTreeMap<&'static str, usize>,
         book: &Book,
         ledger: &Ledger,
@@ -77,7 +78,7 @@ impl Summary {
         let document = json!({
             "seconds": plan.total.as_secs(),
             "rate": plan.rate,
-            "commit": commit(),
+            "commit": commit,
             "requests": book.fates.len(),
             "kinds": kinds,
             "faults": faults,
@@ -240,7 +241,8 @@ fn total(page: &str, name: &str) -> u64 {
     figure(page, name).unwrap_or_default() as u64
 }
 
-fn commit() -> String {
+/// What is checked out.
+pub(crate) fn commit() -> String {
     let root = graphwarden_stand::Tools::find().root().to_path_buf();
     std::process::Command::new("git")
         .args(["rev-parse", "--short", "HEAD"])
