@@ -9,7 +9,7 @@ use graphwarden_stand::{Site, run};
 #[test]
 fn every_request_of_a_short_soak_with_every_fault_is_in_the_ledger() {
     run("soak_smoke", async |site: &Site| {
-        let seconds = Duration::from_secs(12);
+        let seconds = Duration::from_secs(10);
         let plan = Plan { total: seconds, rate: 20.0, cycle: seconds };
         let summary = soak(site, plan).await?;
         ensure!(summary.failures().is_empty(), "{}", summary.markdown());
