@@ -30,6 +30,22 @@ fn what_is_not_masked_stays_byte_for_byte() {
 }
 
 #[test]
+fn a_literal_or_an_empty_container_ends_where_its_token_does() {
+    let (mail, masked) = (r#","b":"zoe@example.com""#, r#","b":"[EMAIL]""#);
+    for value in ["null", "true", "false", "{}", "[]"] {
+        // Whole, with blanks, last of its object, and with what makes the document none from there on.
+        for (behind, end) in
+            [("", "}"), (" ", "}"), ("", "}]"), ("x", "}"), ("\"", "}"), ("]", "}"), ("1", "}")]
+        {
+            let body = format!("{{\"a\":{value}{behind}{mail}{end}");
+            assert_eq!(detected(&body), body.replace(mail, masked));
+            let body = format!("[{{\"a\":{{\"c\":{value}}}{behind}{mail}{end}");
+            assert_eq!(detected(&body), body.replace(mail, masked));
+        }
+    }
+}
+
+#[test]
 fn detectors_look_at_strings_numbers_and_names() {
     assert_eq!(detected(r#"{"mail":"zoe.obrien@example.com"}"#), r#"{"mail":"[EMAIL]"}"#);
     assert_eq!(

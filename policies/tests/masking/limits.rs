@@ -8,9 +8,13 @@ use crate::split::{in_chunks, plan};
 #[test]
 fn nesting_beyond_the_limit_is_cut() {
     let plan = plan(json!({"limits": {"depth": 3}}));
-    assert!(in_chunks(&plan, Media::Json, [b"[[[1]]]".as_slice()], |_| ()).is_ok());
-    let cut = in_chunks(&plan, Media::Json, [b"[[[[1]]]]".as_slice()], |_| ()).expect_err("too deep");
-    assert!(cut.why.contains("deeper"), "{cut}");
+    let members = r#"{"a":{"b":{},"c":[],"d":"long enough to be at hand as a whole"}}"#;
+    for body in ["[[[1]]]", members] {
+        assert!(in_chunks(&plan, Media::Json, [body.as_bytes()], |_| ()).is_ok(), "{body}");
+        let deeper = format!("[{body}]");
+        let cut = in_chunks(&plan, Media::Json, [deeper.as_bytes()], |_| ()).expect_err("too deep");
+        assert!(cut.why.contains("deeper"), "{cut}");
+    }
 }
 
 #[test]

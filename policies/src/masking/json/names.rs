@@ -11,7 +11,10 @@ const LONGEST: usize = 24;
 /// A name as three words, which together with its length are all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::masking) struct Known {
-    words: [u64; 3],
+    // Not an array: that would be compared by way of memory just written, in steps that the processor has to wait for.
+    first: u64,
+    second: u64,
+    third: u64,
     /// In bytes.
     pub(super) length: usize,
 }
@@ -20,38 +23,42 @@ impl Known {
     /// The name that `text` begins with, up to a quote. `None` where it is long, or short of text, or has an escape or a
     /// control character in it.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
-        let mut known = Self::default();
         let (eights, _) = text.get(..LONGEST + 8)?.as_chunks::<8>();
-        for (index, bytes) in eights.iter().enumerate() {
-            let word = u64::from_le_bytes(*bytes);
-            let quotes = eight::equal(word, b'"');
-            // What is beyond ASCII has the top bit, and stays out like the rest.
-            let odd = eight::equal(word, b'\\') | eight::controls(word) | word;
-            let before = if quotes == 0 { u64::MAX } else { (quotes & quotes.wrapping_neg()) - 1 };
-            if odd & eight::TOPS & before != 0 {
-                return None;
-            }
-            if quotes != 0 {
-                let length = eight::before_first(quotes);
-                if let Some(place) = known.words.get_mut(index) {
-                    *place = word & !(u64::MAX << (length * 8));
-                } else if length > 0 {
-                    return None;
-                }
-                known.length += length;
-                return Some(known);
-            }
-            *known.words.get_mut(index)? = word;
-            known.length += 8;
+        let &[first, second, third, fourth] = eights else { return None };
+        // One after the other and without a loop, so that all of it stays in registers: most names are short.
+        let (one, length) = up_to_quote(first)?;
+        if length < 8 {
+            return Some(Self { first: one, length, ..Self::default() });
         }
-        None
+        let (two, length) = up_to_quote(second)?;
+        if length < 8 {
+            return Some(Self { first: one, second: two, third: 0, length: 8 + length });
+        }
+        let (three, length) = up_to_quote(third)?;
+        let whole = length < 8 || fourth.first() == Some(&b'"');
+        whole.then_some(Self { first: one, second: two, third: three, length: 16 + length })
     }
 
     fn place(&self) -> usize {
-        let [one, two, three] = self.words;
-        let mixed = (one ^ two.rotate_left(23) ^ three.rotate_left(41)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let words = self.first ^ self.second.rotate_left(23) ^ self.third.rotate_left(41);
+        let mixed = words.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         usize::try_from(mixed >> 59).unwrap_or(0)
     }
+}
+
+/// What of eight bytes stands before a quote, and how many bytes that is. `None` where anything odd does.
+#[inline]
+fn up_to_quote(bytes: [u8; 8]) -> Option<(u64, usize)> {
+    let word = u64::from_le_bytes(bytes);
+    let quotes = eight::equal(word, b'"');
+    // What is beyond ASCII has the top bit, and stays out like the rest.
+    let odd = (eight::equal(word, b'\\') | eight::controls(word) | word) & eight::TOPS;
+    if quotes == 0 {
+        return (odd == 0).then_some((word, 8));
+    }
+    let before = (quotes & quotes.wrapping_neg()) - 1;
+    let length = eight::before_first(quotes);
+    (odd & before == 0).then_some((word & !(u64::MAX << (length * 8)), length))
 }
 
 /// The last names in which nothing was found and for which no rule holds, and where the paths stand behind them.

@@ -92,7 +92,10 @@ impl<'i> Way<'_, 'i, '_, '_> {
         match (self.json.state, byte) {
             (State::Name | State::FirstName, b'"') => {
                 self.member()?;
-                // Most values follow right behind.
+                // Most values follow right behind, and many are nothing to look at.
+                if self.blank() {
+                    return Some(());
+                }
                 let [b':', first @ 0x21..=0xFF, ..] = *self.input.get(self.at..)? else { return Some(()) };
                 self.json.state = State::Value;
                 self.at += 1;
@@ -111,6 +114,32 @@ impl<'i> Way<'_, 'i, '_, '_> {
         }
         self.at += 1;
         Some(())
+    }
+
+    /// Goes past an empty array or object or a literal right behind a member's name, and past the comma behind it.
+    fn blank(&mut self) -> bool {
+        let Some(rest) = self.input.get(self.at..) else { return false };
+        let (length, container) = match *rest {
+            [b':', b'[', b']', ..] | [b':', b'{', b'}', ..] => (3, true),
+            [b':', b'n', b'u', b'l', b'l', ..] | [b':', b't', b'r', b'u', b'e', ..] => (5, false),
+            [b':', b'f', b'a', b'l', b's', b'e', ..] => (6, false),
+            _ => return false,
+        };
+        // Anything else behind a literal would make it another token.
+        let comma = match rest.get(length) {
+            Some(b',') => true,
+            Some(b'}') => false,
+            _ => return false,
+        };
+        if container && self.json.stack.len() >= self.context.limits().depth {
+            return false;
+        }
+        if container {
+            self.forget_name();
+        }
+        self.at += length + usize::from(comma);
+        self.json.state = if comma { State::Name } else { State::After };
+        true
     }
 
     fn close(&mut self) {
