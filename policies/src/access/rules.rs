@@ -15,7 +15,7 @@ use crate::policy::{At, Problems};
 use crate::reason::Reason;
 
 /// Most rules: each costs every request.
-const RULES_LIMIT: usize = 500;
+const RULES_LIMIT: usize = 1_000;
 
 /// Rules, ready to decide.
 #[derive(Debug, Clone, Default)]

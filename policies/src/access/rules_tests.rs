@@ -451,3 +451,15 @@ fn debug_of_a_decision_path_holds_no_claim() {
     let rules = one_rule("identity.claims.department == 'support'", json!("allow")).unwrap();
     assert!(!format!("{rules:?}").contains("u-1"));
 }
+
+#[test]
+fn takes_a_thousand_rules_and_no_more() {
+    let section = |count: usize| {
+        let rule =
+            |index| json!({"name": format!("rule {index}"), "operations": ["threads.read"], "then": "allow"});
+        json!({"rules": (0..count).map(rule).collect::<Vec<_>>()})
+    };
+    assert!(rules(section(1_000)).is_ok());
+    let problems = rules(section(1_001)).map(|_| ()).expect_err("more than may be");
+    assert!(problems.to_string().contains("more than 1000 rules"), "{problems}");
+}
