@@ -79,7 +79,7 @@ demo: build venv ## Start everything on real parts, walk through it, stay up (TO
 ## ---- proving
 
 .PHONY: test
-test: test-unit test-node test-e2e ## Prove everything
+test: test-unit test-node test-e2e instructions ## Prove everything
 
 .PHONY: test-unit
 test-unit: nextest postgres venv ## The rooms by themselves, on this machine
@@ -140,6 +140,24 @@ bench: build venv ## Compare Envoy alone, with a no-op filter, with its own jwt_
 	cargo build --profile fast -p graphwarden-bench
 	@# Every figure is shown, whichever bar is missed.
 	missed=0; for what in "" decisions masking identity approvals ledger; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
+
+.PHONY: scale
+scale: build venv ## Measure how cost grows with work, and what starting and changing cost (SHORT=1: seconds each; WHAT=start: one of it)
+	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop
+	cargo build --profile fast -p graphwarden-bench
+	target/fast/graphwarden-bench scale $(WHAT) $(if $(SHORT),--short)
+
+.PHONY: crates
+crates: toolchain ## Print what the module is made of, in KiB by crate
+	cargo build --config 'profile.release.strip="debuginfo"' --locked --release --target wasm32-wasip1 --target-dir target/named -p graphwarden-filter
+	cargo build --profile fast -p graphwarden-bench
+	target/fast/graphwarden-bench scale crates target/named/wasm32-wasip1/release/graphwarden.wasm
+
+# With the program, so that both share what is built of others' crates.
+.PHONY: instructions
+instructions: program valgrind ## Count the instructions of the kernels and compare with the committed counts (UPDATE=1 keeps the new)
+	$(call rustflags,$(HOST),$(STATIC) $(REMAP)) cargo build --profile fast --target $(HOST) -p graphwarden -p graphwarden-bench-instructions
+	target/$(HOST)/fast/graphwarden-bench-instructions $(if $(UPDATE),--update)
 
 .PHONY: bench-kernels
 bench-kernels: ## Criterion benchmarks of the parts
@@ -207,6 +225,11 @@ registry:
 .PHONY: prometheus
 prometheus:
 	@command -v prometheus > /dev/null && command -v promtool > /dev/null || scripts/debian prometheus
+
+# What counts instructions.
+.PHONY: valgrind
+valgrind:
+	@command -v valgrind > /dev/null || scripts/debian valgrind
 
 # The same goes for the browser, in which the desk's pages are tried.
 .PHONY: chromium

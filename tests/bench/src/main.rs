@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod mask;
 mod results;
+mod scale;
 mod timed;
 mod upstream;
 
@@ -89,6 +90,8 @@ enum Role {
     Decisions,
     /// Measures masking inside Envoy's V8, beside a regular expression
     Masking,
+    /// Measures how cost grows with work, and what starting and changing cost
+    Scale(scale::Arguments),
 }
 
 /// One Envoy and what was measured on it.
@@ -107,6 +110,7 @@ fn main() -> Result<()> {
     match arguments.command {
         Some(Role::Upstream { port }) => return upstream::serve(port),
         Some(Role::Ledger { records, desk_only }) => return ledger::measure(records, desk_only),
+        Some(Role::Scale(arguments)) => return scale::measure(&arguments),
         Some(Role::Identity(_) | Role::Decisions | Role::Masking | Role::Approvals) | None => {}
     }
     let site = Site::new("bench")?;
@@ -132,7 +136,12 @@ fn main() -> Result<()> {
     let compared = match arguments.command {
         Some(Role::Identity(arguments)) => identity::compare(arguments, &site, &runtime, port.number()),
         Some(
-            Role::Upstream { .. } | Role::Ledger { .. } | Role::Decisions | Role::Masking | Role::Approvals,
+            Role::Upstream { .. }
+            | Role::Ledger { .. }
+            | Role::Scale(_)
+            | Role::Decisions
+            | Role::Masking
+            | Role::Approvals,
         )
         | None => compare(&arguments, &site, &runtime, port.number()),
     };

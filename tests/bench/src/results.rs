@@ -227,6 +227,11 @@ impl Sheet {
         self.rows.push(row);
     }
 
+    /// The figures so far.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// Puts the group into the results file in the place of what an earlier run left there; an error that names the
     /// bars that are missed. Either way the figures are kept.
     pub(crate) fn keep(self) -> Result<()> {
