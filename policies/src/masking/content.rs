@@ -43,9 +43,9 @@ impl Content {
         Self::of(Kind::Blank { scan, label: label.into(), embedded }, spelling)
     }
 
-    /// A text that is never read as JSON.
-    pub(super) fn text(spelling: Spelling) -> Self {
-        Self::of(Kind::Text(Box::default()), spelling)
+    /// A text in a value called `label`, or nothing, that is never read as JSON.
+    pub(super) fn text(label: &[u8], spelling: Spelling) -> Self {
+        Self::of(Kind::Text(Box::new(Scan::labelled(label))), spelling)
     }
 
     fn of(kind: Kind, spelling: Spelling) -> Self {

@@ -61,7 +61,7 @@ impl Masker {
         let body = match media {
             Media::Json => Body::Json { json: Box::new(Json::body()), held },
             Media::Ndjson => Body::Ndjson { json: Box::new(Json::body()), held },
-            Media::Text => Body::Text { content: Box::new(Content::text(Spelling::Plain)), held },
+            Media::Text => Body::Text { content: Box::new(Content::text(&[], Spelling::Plain)), held },
             Media::Sse => Body::Sse(Box::default()),
             Media::Bodiless => Body::Refused(Cut { why: "a body where none may be" }),
             Media::Unmaskable(why) => Body::Refused(Cut { why }),

@@ -438,7 +438,7 @@ impl Frame {
             payload.finish(context, tape)?;
             tape.pass(std::mem::take(&mut self.between));
         }
-        let mut content = Box::new(Content::text(Spelling::Line));
+        let mut content = Box::new(Content::text(&[], Spelling::Line));
         content.plain(&std::mem::take(&mut self.name), context, tape)?;
         self.line = Line::Masked(content);
         Ok(())

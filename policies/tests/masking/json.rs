@@ -46,6 +46,21 @@ fn a_literal_or_an_empty_container_ends_where_its_token_does() {
 }
 
 #[test]
+fn what_stands_under_a_telling_name_is_found_where_the_document_ends_being_one() {
+    for (value, masked) in [
+        (r#"{"ssn": 078051120}"#, r#"{"ssn": [US_SSN]}"#),
+        (r#"{"ssn": 178051120]}"#, r#"{"ssn": [US_SSN]]}"#),
+        (r#"{"ssn": 178051120 "a"}"#, r#"{"ssn": [US_SSN] "a"}"#),
+        (r#"{"ssn": x 178051120}"#, r#"{"ssn": x [US_SSN]}"#),
+        (r#"{"mobile": 777777770200]40en":"#, r#"{"mobile": [PHONE]]40en":"#),
+        (r#"{"ssn": [178051120}"#, r#"{"ssn": [[US_SSN]}"#),
+    ] {
+        assert_eq!(detected(value), masked);
+        assert_eq!(detected(&format!("[{value}")), format!("[{masked}"));
+    }
+}
+
+#[test]
 fn detectors_look_at_strings_numbers_and_names() {
     assert_eq!(detected(r#"{"mail":"zoe.obrien@example.com"}"#), r#"{"mail":"[EMAIL]"}"#);
     assert_eq!(

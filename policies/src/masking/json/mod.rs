@@ -310,14 +310,7 @@ impl Json {
             return Ok(1);
         }
         if !self.token.is_empty() {
-            let array = self.stack.last().map(|frame| frame.array);
-            let follows = match byte {
-                b',' => array.is_some(),
-                b']' => array == Some(true),
-                b'}' => array == Some(false),
-                _ => false,
-            };
-            if !follows {
+            if !self.may_follow(byte) {
                 return self.fault(context, flow).map(|()| 0);
             }
             self.settle_token(context, flow);
@@ -398,6 +391,16 @@ impl Json {
         }
     }
 
+    /// Whether `byte` may come right behind a value where this one stands.
+    fn may_follow(&self, byte: u8) -> bool {
+        match (byte, self.stack.last()) {
+            (b',', Some(_)) => true,
+            (b']', Some(frame)) => frame.array,
+            (b'}', Some(frame)) => !frame.array,
+            _ => false,
+        }
+    }
+
     /// The state behind a value.
     fn behind(&self) -> State {
         if self.stack.is_empty() { State::Done } else { State::After }
@@ -471,10 +474,13 @@ impl Json {
                 flow.muted = true;
             }
         }
+        // What was to be a value keeps the name that it stands under: that may be all that tells what it is.
+        let pending = !self.token.is_empty() || matches!(self.state, State::Value | State::Token);
+        let label = if pending { self.name.as_slice() } else { &[] };
+        self.content = Content::text(label, Spelling::Line);
         self.state = State::Loose;
         self.fresh = false;
         self.lane = None;
-        self.content = Content::text(Spelling::Line);
         let token = std::mem::take(&mut self.token);
         self.plain(&token, context, flow)
     }
@@ -484,8 +490,7 @@ impl Json {
         let end = rest.iter().position(|&byte| !token::is_part(byte)).unwrap_or(rest.len());
         let (body, tail) = rest.split_at(end);
         if self.token.is_empty()
-            && matches!(tail.first(), Some(b',' | b'}' | b']'))
-            && !self.stack.is_empty()
+            && tail.first().is_some_and(|byte| self.may_follow(*byte))
             && token::is_valid(body)
         {
             self.decide_token(body, context, flow);

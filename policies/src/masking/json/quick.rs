@@ -292,10 +292,7 @@ impl<'i> Way<'_, 'i, '_, '_> {
         let rest = self.input.get(self.at..)?;
         let end = rest.iter().position(|&byte| !token::is_part(byte))?;
         let (token, tail) = rest.split_at_checked(end)?;
-        if !matches!(tail.first(), Some(b',' | b'}' | b']'))
-            || self.json.stack.is_empty()
-            || !token::is_valid(token)
-        {
+        if !tail.first().is_some_and(|byte| self.json.may_follow(*byte)) || !token::is_valid(token) {
             return None;
         }
         let label = self.new_name.unwrap_or(&self.name);

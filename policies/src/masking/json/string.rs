@@ -110,7 +110,7 @@ impl Json {
         }
         self.growth = Growth::Whole;
         self.content = match self.state {
-            State::NameText => Content::text(Spelling::Quoted),
+            State::NameText => Content::text(&[], Spelling::Quoted),
             _ => {
                 self.growth = self.growth_of(self.ordinal, &self.name, context);
                 if let Growth::Lane(lane) = self.growth {
