@@ -117,6 +117,7 @@ soak: build venv ## Mixed traffic with faults for SOAK_SECONDS (3600): memory st
 .PHONY: lint
 lint: toolchain deny node-modules ## Formatting, lints, licences, the rules of this house
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path tests/bench/peers/Cargo.toml
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p graphwarden-filter --target wasm32-wasip1 -- -D warnings
 	cargo clippy -p graphwarden-playground --target wasm32-unknown-unknown -- -D warnings
@@ -135,11 +136,38 @@ fuzz: cargo-fuzz ## Fuzz each target for FUZZ_SECONDS (600)
 ## ---- measuring
 
 .PHONY: bench
-bench: build venv ## Compare Envoy alone, with a no-op filter, with its own jwt_authn and with ours, interleaved
+bench: bench-build ## Compare with Envoy alone, with no-op filters and jwt_authn, and measure each part (minutes)
+	@# Every figure is shown, whichever goal is missed; all of them are kept in target/bench/results.json.
+	missed=0; for what in "peers --core" decisions masking identity approvals ledger; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
+
+.PHONY: bench-peers
+bench-peers: bench-build peers ## Compare with what people use today: ext_authz, ext_proc, Lua, Presidio (BENCH: options)
+	target/fast/graphwarden-bench peers --size 1kb,4kb,100kb,10mb $(BENCH)
+
+.PHONY: bench-full
+bench-full: bench-build peers ## Everything that can be measured, with many rounds (hours)
+	missed=0; for what in "peers --size 1kb,4kb,100kb,10mb --rounds 60 --seconds 4" decisions masking "identity --rounds 30" approvals "ledger --records 5000000"; do \
+	  target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
+
+.PHONY: bench-page
+bench-page: ## Make docs/benchmarks.md of docs/benchmarks.json (TAKE=yes: of what was measured last)
+	cargo run --quiet --profile fast -p graphwarden-bench -- page $(if $(filter yes,$(TAKE)),--take,)
+
+.PHONY: bench-build
+bench-build: build venv
 	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop -p graphwarden-bench-copy -p graphwarden-bench-timed
 	cargo build --profile fast -p graphwarden-bench
-	@# Every figure is shown, whichever bar is missed.
-	missed=0; for what in "" decisions masking identity approvals ledger; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
+
+# What stands beside Envoy in comparisons: two servers in Rust, which bring all of Envoy's protobufs, and Presidio.
+PRESIDIO := target/presidio/installed
+.PHONY: peers
+peers: toolchain $(PRESIDIO)
+	cargo build --locked --release --manifest-path tests/bench/peers/Cargo.toml --target-dir target/peers
+
+$(PRESIDIO): tests/bench/peers/presidio/requirements.txt | venv
+	rm -rf target/presidio && .venv/bin/python -m venv target/presidio
+	target/presidio/bin/pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
+	@touch $@
 
 .PHONY: scale
 scale: build venv ## Measure how cost grows with work, and what starting and changing cost (SHORT=1: seconds each; WHAT=start: one of it)

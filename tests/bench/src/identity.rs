@@ -25,6 +25,7 @@ use graphwarden_stand::{
 use serde_json::{Value, json};
 
 use super::load::{self, Latencies};
+use super::peers::jwt_authn;
 use super::results::{Row, Sheet};
 use super::{Core, first, last, median, pin, quantile, sorted};
 
@@ -181,26 +182,6 @@ impl Envoys {
         }
         Ok(())
     }
-}
-
-/// Envoy's own filter, with the issuer's keys inline as it verifies fastest.
-fn jwt_authn(issuer: &Issuer, cached: bool) -> Value {
-    let mut provider = json!({
-        "issuer": issuer.url(),
-        "audiences": [issuer.audience()],
-        "local_jwks": {"inline_string": issuer.jwks().to_string()},
-    });
-    if cached {
-        provider["jwt_cache_config"] = json!({"jwt_cache_size": 1000});
-    }
-    json!({
-        "name": "envoy.filters.http.jwt_authn",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-            "providers": {"idp": provider},
-            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
-        },
-    })
 }
 
 /// What one variant took: for each round the median latency, and the processor time of a request, in microseconds.

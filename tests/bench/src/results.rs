@@ -291,6 +291,18 @@ impl Results {
         fs::write(&whole, serde_json::to_string_pretty(self)? + "\n")?;
         fs::rename(&whole, path).with_context(|| format!("cannot write {}", path.display()))
     }
+
+    /// The group of that name.
+    pub(crate) fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.group == name)
+    }
+}
+
+impl Group {
+    /// The figure of that variant, work and metric.
+    pub(crate) fn row(&self, variant: &str, work: &str, metric: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.variant == variant && row.work == work && row.metric == metric)
+    }
 }
 
 impl Taken {
@@ -322,7 +334,7 @@ impl Taken {
             machine: Machine {
                 processor: field("/proc/cpuinfo", "model name")
                     .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-                cores: std::thread::available_parallelism().map_or(1, usize::from),
+                cores: crate::cores(),
                 memory_mib: memory.unwrap_or(0) / 1024,
                 kernel: fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(
                     |_| std::env::consts::OS.to_owned(),

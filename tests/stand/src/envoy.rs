@@ -55,6 +55,8 @@ pub struct EnvoySetup {
     pub filter: Filter,
     /// HTTP filters that run before it, as Envoy's configuration has them.
     pub before: Vec<Value>,
+    /// Clusters besides the shipped ones, as Envoy's configuration has them.
+    pub clusters: Vec<Value>,
     /// More variables that the policy may name.
     pub environment: Vec<(String, String)>,
     /// Access loggers instead of the shipped one.
@@ -75,6 +77,7 @@ impl EnvoySetup {
             concurrency: 1,
             filter: Filter::default(),
             before: Vec::new(),
+            clusters: Vec::new(),
             environment: Vec::new(),
             access_log: None,
         }
@@ -296,6 +299,8 @@ fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<
             members.remove("transport_socket");
         }
     }
+    let clusters = part(&mut config, "/static_resources/clusters")?.as_array_mut().context("clusters")?;
+    clusters.extend(setup.clusters.iter().cloned());
     if let Some(access_log) = &setup.access_log {
         let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
         part(&mut config, manager)?["access_log"] = access_log.clone();
