@@ -151,7 +151,7 @@ bench-full: bench-build peers ## Everything that can be measured, with many roun
 
 .PHONY: bench-page
 bench-page: ## Make docs/benchmarks.md of docs/benchmarks.json (TAKE=yes: of what was measured last)
-	cargo run --quiet --profile fast -p graphwarden-bench -- page $(if $(filter yes,$(TAKE)),--take,)
+	cargo run --quiet -p graphwarden-bench -- page $(if $(filter yes,$(TAKE)),--take,)
 
 .PHONY: bench-build
 bench-build: build venv

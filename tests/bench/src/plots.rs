@@ -129,8 +129,9 @@ fn bars(results: &Results, title: &str, group: &str, metric: &str) -> Drawn {
     let rows: Vec<&Row> = group.rows.iter().filter(|row| row.metric == metric && row.bar.is_none()).collect();
     let mut sizes: Vec<f64> = rows.iter().map(|row| row.median).collect();
     sizes.sort_by(f64::total_cmp);
-    // All but a tenth fit.
-    let longest = sizes.get(sizes.len().saturating_sub(1 + sizes.len() / 10)).copied().unwrap_or(0.0);
+    // What is more than twice as long as nine tenths of them does not fit.
+    let most = sizes.get(sizes.len().saturating_sub(1 + sizes.len() / 10)).copied().unwrap_or(0.0);
+    let longest = sizes.iter().copied().filter(|size| *size <= most * 2.0).fold(0.0, f64::max);
     if longest <= 0.0 {
         return Ok(None);
     }
