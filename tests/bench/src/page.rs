@@ -6,9 +6,10 @@
 //! - `{{ goals() }}`: a table of every figure that has a bar, with what it has to reach
 //! - `{{ table("peers-4kb", ["rate", "p50"]) }}`: a line for each variant and work of a group, a column for each metric
 //! - `{{ figure("peers-4kb", "graphwarden", "4 KB", "rate") }}`: one median with its unit; `…"rate", "of")` its ratio
+//! - `{{ picture("bench-bytes.svg", "what is on it") }}`: one of the pictures, where there are figures for it
 //! - `{{ taken() }}`: when, on what and with what each group was measured
 //!
-//! What was not measured is a dash, or a sentence that says so: results may hold fewer groups than the page.
+//! What was not measured is a dash, a sentence that says so, or no picture: results may hold fewer groups than the page.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -53,15 +54,17 @@ fn rendered(results: &Results) -> Result<Vec<(PathBuf, String)>> {
     let template = Tools::find().root().join("tests/bench/page/benchmarks.md");
     let template =
         fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
-    let mut files = vec![(PathBuf::from("benchmarks.md"), page(&template, results)?)];
-    for (name, picture) in plots::all(results)? {
+    let pictures = plots::all(results)?;
+    let names: Vec<&'static str> = pictures.iter().map(|(name, _)| *name).collect();
+    let mut files = vec![(PathBuf::from("benchmarks.md"), page(&template, results, names)?)];
+    for (name, picture) in pictures {
         files.push((Path::new("images").join(name), picture));
     }
     Ok(files)
 }
 
 /// The template with the figures in their places.
-fn page(template: &str, results: &Results) -> Result<String> {
+fn page(template: &str, results: &Results, pictures: Vec<&'static str>) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     let shared = results.clone();
@@ -76,6 +79,9 @@ fn page(template: &str, results: &Results) -> Result<String> {
             figure(&shared, (group, variant, work, metric), of.unwrap_or(false))
         },
     );
+    environment.add_function("picture", move |name: &str, text: &str| {
+        if pictures.contains(&name) { format!("![{text}](images/{name})") } else { String::new() }
+    });
     let shared = results.clone();
     environment.add_function("taken", move || taken(&shared));
     let text = environment.render_str(template, ()).map_err(|error| anyhow!("the template: {error:#}"))?;
