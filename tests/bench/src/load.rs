@@ -33,6 +33,8 @@ pub(crate) fn latencies() -> Result<Latencies> {
 pub(crate) struct Spell {
     /// Whole answers.
     pub(crate) answers: u64,
+    /// Requests that were refused because there was no room for them; they are no answers.
+    pub(crate) refused: u64,
     /// How long it took.
     pub(crate) took: Duration,
     /// Their latencies.
@@ -96,38 +98,59 @@ pub(crate) fn saturate_each(
             let mut stream =
                 tokio::net::TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect")?;
             stream.set_nodelay(true)?;
-            let mut latencies = latencies()?;
+            let (mut latencies, mut refused) = (latencies()?, 0_u64);
             let mut buffer = Vec::with_capacity(64 * 1024);
             loop {
                 let asked = Instant::now();
-                let Some(request) = requests.next().filter(|_| asked < until) else { return Ok(latencies) };
+                let Some(request) = requests.next().filter(|_| asked < until) else {
+                    return Ok((latencies, refused));
+                };
                 stream.write_all(request).await.context("sending")?;
                 buffer.clear();
-                while !is_whole(&buffer)? {
+                while !is_whole(&buffer, Refusals::Counted)? {
                     buffer.reserve(LEAST_READ);
                     ensure!(
                         stream.read_buf(&mut buffer).await? > 0,
                         "the connection ended in the middle of an answer"
                     );
                 }
-                latencies.saturating_record(u64::try_from(asked.elapsed().as_nanos())?);
+                if buffer.starts_with(REFUSED) {
+                    refused += 1;
+                } else {
+                    latencies.saturating_record(u64::try_from(asked.elapsed().as_nanos())?);
+                }
             }
         });
-        let parts: Vec<Result<Latencies>> = futures::future::join_all(work).await;
-        let mut whole = Spell { answers: 0, took: started.elapsed(), latencies: latencies()? };
+        let parts: Vec<Result<(Latencies, u64)>> = futures::future::join_all(work).await;
+        let mut whole = Spell { answers: 0, refused: 0, took: started.elapsed(), latencies: latencies()? };
         for part in parts {
-            whole.latencies.add(&part?).context("adding up latencies")?;
+            let (latencies, refused) = part?;
+            whole.latencies.add(&latencies).context("adding up latencies")?;
+            whole.refused += refused;
         }
         whole.answers = whole.latencies.len();
         Ok(whole)
     })
 }
 
-/// Whether these bytes are a whole answer; an error when it is not a 200.
-fn is_whole(bytes: &[u8]) -> Result<bool> {
+/// How an answer begins that says that there is no room.
+const REFUSED: &[u8] = b"HTTP/1.1 503";
+
+/// What a 503 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusals {
+    /// The end of the load.
+    Errors,
+    /// What happens where more is asked than can be done.
+    Counted,
+}
+
+/// Whether these bytes are a whole answer; an error when it is not one that was to be expected.
+fn is_whole(bytes: &[u8], refusals: Refusals) -> Result<bool> {
     let Some(head) = find(bytes, b"\r\n\r\n") else { return Ok(false) };
     let text = std::str::from_utf8(bytes.get(..head).unwrap_or_default()).context("head")?;
-    ensure!(text.starts_with("HTTP/1.1 200"), "answered {}", String::from_utf8_lossy(bytes));
+    let counted = refusals == Refusals::Counted && bytes.starts_with(REFUSED);
+    ensure!(counted || text.starts_with("HTTP/1.1 200"), "answered {}", String::from_utf8_lossy(bytes));
     let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
     Ok(match length {
         Some(length) => bytes.len() >= head + 4 + length,
@@ -164,7 +187,7 @@ pub(crate) fn pace_each(
             .collect()
     });
     let took = started.elapsed();
-    let mut whole = Spell { answers: 0, took, latencies: latencies()? };
+    let mut whole = Spell { answers: 0, refused: 0, took, latencies: latencies()? };
     for part in parts {
         let (answers, latencies) = part?;
         whole.answers += answers;
@@ -220,7 +243,7 @@ impl Connection {
     pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).context("sending")?;
         self.filled = 0;
-        while !is_whole(self.read_so_far())? {
+        while !is_whole(self.read_so_far(), Refusals::Errors)? {
             self.read()?;
         }
         Ok(self.read_so_far())

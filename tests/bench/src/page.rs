@@ -290,6 +290,7 @@ mod tests {
         let page = page(
             "{{ figure('peers-4kb', 'ours', '4 KB', 'rate', true) }} {{ table('scale', []) }}",
             &missed,
+            Vec::new(),
         )?;
         assert_eq!(page, "0.8 *Not measured in these results.*\n");
         Ok(())

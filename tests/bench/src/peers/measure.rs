@@ -25,6 +25,8 @@ pub(super) struct Measured {
     pub(super) processor: Vec<f64>,
     /// The same of all processes that the answer takes, but for load and upstream.
     pub(super) together: Vec<f64>,
+    /// How many of a hundred requests were refused because there was no room for their evidence.
+    pub(super) refused: Vec<f64>,
     /// Latency at a fixed rate, in milliseconds; of rounds in which the variant could bear it.
     pub(super) p50: Vec<f64>,
     pub(super) p99: Vec<f64>,
@@ -112,6 +114,9 @@ fn spell(
     };
     let measured = &mut variant.measured;
     measured.rate.push(spell.rate());
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let asked = (spell.answers + spell.refused).max(1) as f64;
+    measured.refused.push((asked - answers) / asked * 100.0);
     if let Some(envoy) = spent(before.0, after.0) {
         measured.processor.push(envoy);
         measured.together.extend(spent(before.1, after.1).map(|beside| envoy + beside));

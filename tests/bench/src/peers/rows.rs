@@ -75,6 +75,9 @@ impl Compared<'_> {
             });
             rows.push(self.row(variant, WITH_SERVERS, "µs", &measured.together)?);
         }
+        if measured.refused.iter().any(|share| *share > 0.0) {
+            rows.push(self.row(variant, "refused", "%", &measured.refused)?);
+        }
         let rounds = measured.rate.len();
         if measured.p50.len() == rounds {
             rows.push(self.row(variant, "p50", "ms", &measured.p50)?);
@@ -171,8 +174,10 @@ pub(super) fn print(size: Size, variants: &[Variant], rows: &[Row]) {
         let ratio = find("rate").and_then(|row| row.of.as_ref());
         let ratio =
             ratio.map_or_else(String::new, |of| format!("{:.2} ({:.2}–{:.2})", of.median, of.low, of.high));
+        let refused =
+            find("refused").map_or_else(String::new, |row| format!("  {:.1} % refused", row.median));
         println!(
-            "{name:<34}{:>9}{ratio:>20}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}",
+            "{name:<34}{:>9}{ratio:>20}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}{refused}",
             shown("rate", 0),
             shown("processor", 0),
             shown(WITH_SERVERS, 0),
