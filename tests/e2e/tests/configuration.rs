@@ -1,7 +1,12 @@
 //! What Envoy says about policies, and about the files that we ship.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
-use graphwarden_stand::{Envoy, EnvoySetup, Issuer, Site, Tools, run, shipped_config, standard_policy};
+use graphwarden_stand::{
+    Act, Ask, Envoy, EnvoySetup, Issuer, Person, Reply, Seen, Site, Tools, Upstream, allow_files, run,
+    shipped_config, standard_policy,
+};
 use serde_json::{Value, json};
 
 async fn setup() -> Result<(Issuer, EnvoySetup)> {
@@ -126,4 +131,41 @@ async fn refuses(site: &Site, good: &EnvoySetup, wrongs: &[(&str, Value, &[&str]
         }
     }
     Ok(())
+}
+
+/// Says something and then nothing more.
+fn stays_open(_: &Seen) -> Vec<Act> {
+    let mut acts =
+        Reply::chunked(200, &[("content-type", "text/event-stream")], &[b"event: end\r\n\r\n"], &[]);
+    acts.pop();
+    acts.push(Act::Wait(Duration::from_secs(120)));
+    acts
+}
+
+#[test]
+fn more_streams_stay_open_than_envoy_allows_by_itself() {
+    // Envoy's own limit is 1,024 connections and requests to a cluster.
+    const STREAMS: usize = 1_100;
+    run("many-streams", async |site: &Site| {
+        // Two sockets of a stream are Envoy's, the other ends of both are ours.
+        let files = allow_files(8_192)?;
+        ensure!(files >= 4_000, "only {files} files may be open here, and 4,000 are needed");
+        let issuer = Issuer::start().await?;
+        let upstream = Upstream::start(stays_open).await?;
+        let mut setup = EnvoySetup::new(standard_policy(&issuer)?, upstream.port(), 9, issuer.port());
+        setup.policy["evidence"] = json!({"off": true});
+        setup.policy["identity"]["issuers"][0]["keys"] = json!({ "inline": issuer.jwks() });
+        let envoy = Envoy::start(site, &setup).await?;
+        let ask = Ask::get("/threads/01a20302-2b19-7586-827f-8a80cbc7f389/stream")
+            .bearer(&issuer.token(Person::Analyst));
+        let mut streams = Vec::with_capacity(STREAMS);
+        for index in 0..STREAMS {
+            let mut stream = ask.open(envoy.port()).await?;
+            let said = stream.until("event: end", Duration::from_secs(10)).await;
+            said.with_context(|| format!("stream {index}"))?;
+            streams.push(stream);
+        }
+        ensure!(upstream.seen().len() == STREAMS, "{} streams reached LangGraph", upstream.seen().len());
+        Ok(())
+    });
 }

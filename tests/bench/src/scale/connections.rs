@@ -4,14 +4,18 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use futures::StreamExt as _;
 use graphwarden_stand::Envoy;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::bench::{Bench, memory, processor};
 use super::files;
+use super::fit::median;
 use super::growth::{Effort, add_line};
-use super::work::Work;
-use crate::load::{self, Connection, Latencies, latencies};
+use super::work::{Work, is_whole};
+use crate::load::{Connection, Latencies, latencies};
 use crate::results::{Row, Sheet};
 
 /// Requests a second while latencies are taken: far from what any variant can do.
@@ -66,15 +70,11 @@ pub(super) fn measure(bench: &Bench, most: usize, effort: Effort, sheet: &mut Sh
             sheet.add(add("processor time", "µs", &point.costs, &base.costs)?);
             sheet.add(add("latency at 500/s, median", "ms", &point.medians, &base.medians)?);
             sheet.add(add("latency at 500/s, p99", "ms", &point.p99, &base.p99)?);
-            growth.push((amount, point.memory));
+            let held = point.memory / 1024.0;
+            sheet.add(Row::once(variant, &work, "memory", "MiB", held)?.over(amount));
+            growth.push((amount, median(&point.costs)?));
         }
-        let first = growth.first().map_or(0.0, |(_, held)| *held);
-        let growth: Vec<(f64, f64)> = growth
-            .into_iter()
-            .filter(|(amount, _)| *amount >= 10.0)
-            .map(|(n, held)| (n, (held - first).max(1.0)))
-            .collect();
-        add_line(variant, "memory", ("KiB", "each further connection", 1.0), true, &growth, sheet)?;
+        add_line(variant, "processor time", ("µs", "each further connection", 1.0), true, &growth, sheet)?;
     }
     Ok(())
 }
@@ -98,14 +98,40 @@ fn round(envoy: &Envoy, request: &[u8], count: usize, spell: Duration, point: &m
     point.costs.push((processor(envoy)? - before) / latencies.len().max(1) as f64);
     point.memory = memory(envoy)?;
     drop(connections);
-    let asking = u32::try_from(count)?;
-    point.rates.push(load::saturate(envoy.port(), request, asking, spell.max(asked_once(count)))?.rate());
+    point.rates.push(saturated(envoy.port(), request, count, spell)?);
     Ok(())
 }
 
-/// How long so many connections need to be opened and to ask a few times each.
-fn asked_once(count: usize) -> Duration {
-    Duration::from_micros(u64::try_from(count).unwrap_or(0) * 600)
+/// Answers a second while each connection asks again as soon as it is answered, counted from when all are open.
+fn saturated(port: u16, request: &[u8], count: usize, spell: Duration) -> Result<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let opened = futures::stream::iter(0..count)
+            .map(|_| TcpStream::connect(("127.0.0.1", port)))
+            .buffer_unordered(64)
+            .collect::<Vec<_>>()
+            .await;
+        // Ten thousand that ask at once take seconds to be answered once.
+        let spell = spell.max(Duration::from_micros(u64::try_from(count)? * 600));
+        let began = Instant::now();
+        let asking = opened.into_iter().map(async |stream| {
+            let mut stream = stream.context("cannot connect")?;
+            stream.set_nodelay(true)?;
+            let mut answers = 0_u32;
+            let mut buffer = Vec::with_capacity(8 * 1024);
+            while began.elapsed() < spell {
+                stream.write_all(request).await?;
+                buffer.clear();
+                while !is_whole(&buffer)? {
+                    ensure!(stream.read_buf(&mut buffer).await? > 0, "a connection ended in an answer");
+                }
+                answers += 1;
+            }
+            anyhow::Ok(answers)
+        });
+        let answers = futures::future::try_join_all(asking).await?;
+        Ok(f64::from(answers.into_iter().sum::<u32>()) / began.elapsed().as_secs_f64())
+    })
 }
 
 /// Requests that are due at fixed times, over one connection after the other.

@@ -1,24 +1,14 @@
 //! Open files: ten thousand streams are twenty thousand sockets of the proxy's.
 
-use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use anyhow::{Result, ensure};
+use graphwarden_stand::allow_files;
 
 /// What is wanted: two sockets for each of 10,000 streams, and room for the rest.
 const WANTED: u64 = 32_768;
 
 /// Raises the limit of this process, and so of what it starts, as far as the system allows. Returns the limit.
 pub(super) fn allow_many() -> Result<u64> {
-    let have = getrlimit(Resource::Nofile);
-    let raised = |maximum: Option<u64>| {
-        let current = maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
-        setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum }).ok().map(|()| current)
-    };
-    if have.current.is_none_or(|current| current >= WANTED) {
-        return Ok(have.current.unwrap_or(u64::MAX));
-    }
-    // Only root may raise the upper limit.
-    let upper = have.maximum.map(|maximum| maximum.max(WANTED));
-    raised(upper).or_else(|| raised(have.maximum)).context("the limit of open files cannot be raised")
+    allow_files(WANTED)
 }
 
 /// How many streams the limit allows, of so many; an error that says what to do where it is not even a tenth.

@@ -242,8 +242,8 @@ pub(super) fn add_line(
         line.start,
         line.r2
     );
-    sheet.add(Row::once(variant, "none of it", &format!("{metric}, by the line"), unit, line.start)?);
-    sheet.add(Row::once(variant, each, metric, unit, line.slope * per)?);
+    sheet.add(Row::once(variant, each, &format!("{metric} by the line"), unit, line.slope * per)?);
+    sheet.add(Row::once(variant, each, "start of the line", unit, line.start)?);
     sheet.add(Row::once(variant, each, "r²", "", line.r2)?);
     // How steep noise is does not matter where hardly anything grows.
     let (first, last) = (points.first().context("no point")?.1, points.last().context("no point")?.1);
