@@ -138,7 +138,7 @@ fuzz: cargo-fuzz ## Fuzz each target for FUZZ_SECONDS (600)
 .PHONY: bench
 bench: bench-build ## Compare with Envoy alone, with no-op filters and jwt_authn, and measure each part (minutes)
 	@# Every figure is shown, whichever goal is missed; all of them are kept in target/bench/results.json.
-	missed=0; for what in "peers --core" decisions masking identity approvals ledger; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
+	missed=0; for what in "peers --core" decisions masking identity approvals ledger "scale --short"; do target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
 
 .PHONY: bench-peers
 bench-peers: bench-build peers ## Compare with what people use today: ext_authz, ext_proc, Lua, Presidio (BENCH: options)
@@ -146,7 +146,7 @@ bench-peers: bench-build peers ## Compare with what people use today: ext_authz,
 
 .PHONY: bench-full
 bench-full: bench-build peers ## Everything that can be measured, with many rounds (hours)
-	missed=0; for what in "peers --size 1kb,4kb,100kb,10mb --rounds 60 --seconds 4" decisions masking "identity --rounds 30" approvals "ledger --records 5000000"; do \
+	missed=0; for what in "peers --size 1kb,4kb,100kb,10mb --rounds 60 --seconds 4" decisions masking "identity --rounds 30" approvals "ledger --records 5000000" scale; do \
 	  target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
 
 .PHONY: bench-page
@@ -170,9 +170,7 @@ $(PRESIDIO): tests/bench/peers/presidio/requirements.txt | venv
 	@touch $@
 
 .PHONY: scale
-scale: build venv ## Measure how cost grows with work, and what starting and changing cost (SHORT=1: seconds each; WHAT=start: one of it)
-	cargo build --release --target wasm32-wasip1 -p graphwarden-bench-noop
-	cargo build --profile fast -p graphwarden-bench
+scale: bench-build ## Measure how cost grows with work, and what starting and changing cost (SHORT=1: minutes; WHAT=start: one of it)
 	target/fast/graphwarden-bench scale $(WHAT) $(if $(SHORT),--short)
 
 .PHONY: crates
@@ -181,10 +179,10 @@ crates: toolchain ## Print what the module is made of, in KiB by crate
 	cargo build --profile fast -p graphwarden-bench
 	target/fast/graphwarden-bench scale crates target/named/wasm32-wasip1/release/graphwarden.wasm
 
-# With the program, so that both share what is built of others' crates.
+# Built as the program is, and where that is there together with it: both then share what they are made of.
 .PHONY: instructions
-instructions: program valgrind ## Count the instructions of the kernels and compare with the committed counts (UPDATE=1 keeps the new)
-	$(call rustflags,$(HOST),$(STATIC) $(REMAP)) cargo build --profile fast --target $(HOST) -p graphwarden -p graphwarden-bench-instructions
+instructions: toolchain valgrind ## Count the instructions of the kernels and compare with the committed counts (UPDATE=1 keeps the new)
+	$(call rustflags,$(HOST),$(STATIC) $(REMAP)) cargo build --profile fast --target $(HOST) $(if $(wildcard $(PROGRAM)),-p graphwarden) -p graphwarden-bench-instructions
 	target/$(HOST)/fast/graphwarden-bench-instructions $(if $(UPDATE),--update)
 
 .PHONY: bench-kernels
