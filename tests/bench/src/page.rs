@@ -125,14 +125,16 @@ fn table(results: &Results, group: &str, metrics: &[String]) -> String {
             lines.push(line);
         }
     }
+    let metrics: Vec<&String> =
+        metrics.iter().filter(|metric| group.rows.iter().any(|row| row.metric == **metric)).collect();
     // Where all is of one work, its name would stand in every line.
     let works: BTreeSet<&str> = lines.iter().map(|line| line.1).collect();
-    let heading = |metric: &String| {
-        let unit = group.rows.iter().find(|row| row.metric == *metric).map_or("", |row| row.unit.as_str());
-        if unit.is_empty() { metric.clone() } else { format!("{metric}, {unit}") }
+    let heading = |metric: &str| {
+        let unit = group.rows.iter().find(|row| row.metric == metric).map_or("", |row| row.unit.as_str());
+        if unit.is_empty() { metric.to_owned() } else { format!("{metric}, {unit}") }
     };
     let mut text = format!("| {} |", if works.len() == 1 { *works.iter().next().unwrap_or(&"") } else { "" });
-    for metric in metrics {
+    for metric in &metrics {
         let _ = write!(text, " {} |", heading(metric));
     }
     text.push_str("\n|---|");
@@ -140,7 +142,7 @@ fn table(results: &Results, group: &str, metrics: &[String]) -> String {
     for (variant, work) in lines {
         let name = if works.len() == 1 { variant.to_owned() } else { format!("{variant}, {work}") };
         let _ = write!(text, "\n| {name} |");
-        for metric in metrics {
+        for metric in &metrics {
             let cell = group.row(variant, work, metric).map_or_else(|| NOTHING.to_owned(), cell);
             let _ = write!(text, " {cell} |");
         }

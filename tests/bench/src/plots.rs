@@ -1,5 +1,5 @@
 //! The pictures of the page: bars for variants of one work, lines over growing work. SVG that reads on a phone, and on
-//! light and dark pages alike: ink follows the reader's colours, and the series' colours show on both.
+//! light and dark pages alike: ground and ink follow what the reader prefers, and the series' colours show on both.
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -18,7 +18,13 @@ enum Kind {
     /// One bar a variant, in one work; the shorter the better, or the longer.
     Bars { group: &'static str, metric: &'static str },
     /// One line a variant, over the work of all these groups; both axes grow by factors.
-    Lines { groups: &'static [&'static str], metric: &'static str, over: &'static str },
+    /// Only these variants, where there are more than can be told apart.
+    Lines {
+        groups: &'static [&'static str],
+        metric: &'static str,
+        over: &'static str,
+        only: &'static [&'static str],
+    },
 }
 
 /// Pictures of what was not measured are left out.
@@ -40,11 +46,30 @@ const PLOTS: &[Plot] = &[
             groups: &["peers-1kb", "peers-4kb", "peers-100kb", "peers-10mb"],
             metric: "processor with servers",
             over: "bytes",
+            only: &[
+                "Envoy alone",
+                "copying wasm",
+                "graphwarden",
+                "ext_proc, streamed",
+                "ext_authz + ext_proc, streamed",
+                "Lua gsub",
+                "Presidio behind ext_proc",
+            ],
         },
+    },
+    Plot {
+        file: "bench-rules.svg",
+        title: "Processor time a request, by rules (µs)",
+        kind: Kind::Lines { groups: &["scale-rules"], metric: "processor time", over: "rules", only: &[] },
+    },
+    Plot {
+        file: "bench-connections.svg",
+        title: "Requests a second, by connections",
+        kind: Kind::Lines { groups: &["scale-connections"], metric: "rate", over: "connections", only: &[] },
     },
 ];
 
-/// Ink and grid; replaced by the reader's own colours.
+/// Ink and grid; where the reader prefers dark pages, [`STYLE`] replaces the ink.
 const INK: RGBColor = RGBColor(31, 35, 40);
 const GRID: RGBColor = RGBColor(140, 149, 159);
 /// Ours, and the others in turn.
@@ -58,8 +83,9 @@ const OTHERS: [RGBColor; 7] = [
     RGBColor(191, 57, 137),
     RGBColor(120, 128, 138),
 ];
-const STYLE: &str = "<style>text{font-family:system-ui,sans-serif}@media(prefers-color-scheme:dark){\
-    [fill=\"#1F2328\"]{fill:#e6edf3}[stroke=\"#1F2328\"]{stroke:#e6edf3}}</style>";
+const STYLE: &str = "<style>text{font-family:system-ui,sans-serif}.ground{fill:#fff}@media(prefers-color-scheme:dark){\
+    .ground{fill:#0d1117}[fill=\"#1F2328\"]{fill:#e6edf3}[stroke=\"#1F2328\"]{stroke:#e6edf3}}</style>";
+const GROUND: &str = r#"<rect class="ground" width="100%" height="100%" rx="8"/>"#;
 
 const WIDTH: u32 = 640;
 /// Pixels of text; the backend makes four fifths of it.
@@ -73,7 +99,9 @@ pub(crate) fn all(results: &Results) -> Result<Vec<(&'static str, String)>> {
     for plot in PLOTS {
         let picture = match plot.kind {
             Kind::Bars { group, metric } => bars(results, plot.title, group, metric),
-            Kind::Lines { groups, metric, over } => lines(results, plot.title, groups, metric, over),
+            Kind::Lines { groups, metric, over, only } => {
+                lines(results, plot.title, groups, (metric, over), only)
+            }
         };
         if let Some(picture) = picture.map_err(|error| anyhow!("{}: {error}", plot.file))? {
             pictures.push((plot.file, picture));
@@ -105,7 +133,7 @@ fn drawn(
     }
     // Behind the opening tag.
     let (head, rest) = text.split_once(">\n").ok_or("an SVG begins with a tag")?;
-    Ok(Some(format!("{head}>\n{STYLE}\n<title>{title}</title>\n{rest}")))
+    Ok(Some(format!("{head}>\n{STYLE}\n<title>{title}</title>\n{GROUND}\n{rest}")))
 }
 
 fn ink(size: i32) -> TextStyle<'static> {
@@ -156,7 +184,13 @@ fn bars(results: &Results, title: &str, group: &str, metric: &str) -> Drawn {
 }
 
 /// Lines with a legend below. Variants that have only one point are left out.
-fn lines(results: &Results, title: &str, groups: &[&str], metric: &str, over: &str) -> Drawn {
+fn lines(
+    results: &Results,
+    title: &str,
+    groups: &[&str],
+    (metric, over): (&str, &str),
+    only: &[&str],
+) -> Drawn {
     let rows: Vec<(&Row, f64)> = groups
         .iter()
         .filter_map(|group| results.group(group))
@@ -174,8 +208,7 @@ fn lines(results: &Results, title: &str, groups: &[&str], metric: &str, over: &s
         rows.iter().filter(|(row, _)| row.variant == variant).map(|(row, x)| (*x, row.median)).collect()
     };
     variants.retain(|variant| points(variant).len() > 1);
-    // Parts of ours lie between nothing and all of it.
-    variants.retain(|variant| !variant.starts_with("graphwarden:"));
+    variants.retain(|variant| only.is_empty() || only.contains(variant));
     let all: Vec<(f64, f64)> = variants.iter().flat_map(|variant| points(variant)).collect();
     let edge = |of: fn(&(f64, f64)) -> f64, pick: fn(f64, f64) -> f64| all.iter().map(of).reduce(pick);
     let (Some(left), Some(right), Some(low), Some(high)) = (
