@@ -79,7 +79,7 @@ demo: build venv ## Start everything on real parts, walk through it, stay up (TO
 ## ---- proving
 
 .PHONY: test
-test: test-unit test-node test-e2e ## Prove everything
+test: test-unit test-node test-e2e instructions ## Prove everything
 
 .PHONY: test-unit
 test-unit: nextest postgres venv ## The rooms by themselves, on this machine
