@@ -53,7 +53,7 @@ impl Desk {
     pub fn new(settings: Settings, store: Store, clock: Clock) -> anyhow::Result<Self> {
         let audience =
             Audience { destinations: settings.notify.destinations.clone(), screen: Screen::new()? };
-        let store = store.knowing(settings.kin.clone()).telling(audience);
+        let store = store.knowing(settings.kin.clone()).telling(audience).opening(settings.open_per_person);
         let waiting = Waiting::default();
         if let Some(mut changes) = store.changes() {
             let waiting = waiting.clone();

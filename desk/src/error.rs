@@ -89,6 +89,9 @@ pub enum Error {
     /// Standing grants are off.
     #[error("standing grants are turned off at this desk")]
     StandingOff,
+    /// As many approvals of this person are open as may be.
+    #[error("{0} requests of this person wait for approval already; decide or withdraw some")]
+    TooManyOpen(u32),
     /// An exchange id came again with another request.
     #[error("this exchange id was used for another request")]
     ExchangeReused,
@@ -151,6 +154,7 @@ impl Error {
             Self::NothingToRevoke => "nothing_to_revoke",
             Self::NotDead => "not_a_dead_letter",
             Self::StandingOff => "standing_grants_off",
+            Self::TooManyOpen(_) => Reason::ApprovalLimit.code(),
             Self::ExchangeReused => "exchange_reused",
             Self::Contradiction { .. } => "chain_contradiction",
             Self::SignInFailed(_) => "sign_in_failed",
@@ -186,6 +190,7 @@ impl Error {
             | Self::NothingToRevoke
             | Self::ExchangeReused
             | Self::Contradiction { .. } => StatusCode::CONFLICT,
+            Self::TooManyOpen(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(_) | Self::Storage(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

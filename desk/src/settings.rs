@@ -23,7 +23,7 @@ use crate::log::LogKey;
 use crate::notify::{Notify, RawNotify};
 use crate::people::Kin;
 use crate::publish::{Publish, RawPublish};
-use crate::store::{Database, Rule};
+use crate::store::{Database, OPEN_PER_PERSON, Rule};
 
 /// Settings as written: every field may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
@@ -68,6 +68,9 @@ pub struct Raw {
     /// Allow rules to ask for standing grants: approvals for operations and a while instead of for bytes, once
     #[arg(long, env = "GRAPHWARDEN_STANDING_GRANTS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub standing_grants: Option<bool>,
+    /// How many approvals of one person may be open at a time [default: 100]
+    #[arg(long, env = "GRAPHWARDEN_OPEN_PER_PERSON", value_name = "NUMBER")]
+    pub open_per_person: Option<u32>,
     /// Roles that may read the evidence and export it [default: auditor]
     #[arg(long = "auditor-role", value_name = "ROLE", value_delimiter = ',')]
     pub auditor_roles: Vec<String>,
@@ -139,6 +142,7 @@ impl Raw {
             },
             same_subjects: list(self.same_subjects, under.same_subjects),
             standing_grants: self.standing_grants.or(under.standing_grants),
+            open_per_person: self.open_per_person.or(under.open_per_person),
             auditor_roles: list(self.auditor_roles, under.auditor_roles),
             session_minutes: self.session_minutes.or(under.session_minutes),
             publish: if self.publish == RawPublish::default() { under.publish } else { self.publish },
@@ -168,6 +172,8 @@ pub struct Settings {
     pub kin: Kin,
     /// Whether rules may ask for standing grants.
     pub standing_grants: bool,
+    /// How many approvals of one person may be open at a time.
+    pub open_per_person: u32,
     /// Roles that may read and export the evidence.
     pub auditor_roles: Vec<String>,
     /// Longest time that a person stays signed in.
@@ -279,6 +285,10 @@ impl Settings {
         if !(1..=10_080).contains(&minutes) {
             problems.push(format!("session_minutes: {minutes} is not between 1 and 10080"));
         }
+        let open_per_person = raw.open_per_person.unwrap_or(OPEN_PER_PERSON);
+        if !(1..=100_000).contains(&open_per_person) {
+            problems.push(format!("open_per_person: {open_per_person} is not between 1 and 100000"));
+        }
         let publish = Publish::resolve(raw.publish, environment, &mut problems);
         let notify = Notify::resolve(raw.notify, environment, &mut problems);
         for (index, rule) in raw.retention.iter().enumerate() {
@@ -307,6 +317,7 @@ impl Settings {
                     provider,
                     kin,
                     standing_grants: raw.standing_grants.unwrap_or(false),
+                    open_per_person,
                     auditor_roles: if raw.auditor_roles.is_empty() {
                         vec!["auditor".to_owned()]
                     } else {

@@ -63,6 +63,8 @@ pub enum Reason {
     ApprovalExpired,
     /// The rule wants approvers to see all of the request, and it does not fit into what they see.
     ApprovalPreview,
+    /// As many of this person's requests wait for approval as may; fewer may, later.
+    ApprovalLimit,
     /// The approval service could not be reached or did not answer as the contract says.
     ApprovalUnavailable,
     /// The record of the decision could not be made durable, so nothing was done.
@@ -71,6 +73,8 @@ pub enum Reason {
     ResponseUnmaskable,
     /// The upstream could not be reached or reset.
     UpstreamUnavailable,
+    /// The gate holds as much of others' requests as it may; there may be room later.
+    GateFull,
     /// The gate itself is at fault.
     Internal,
 }
@@ -107,10 +111,12 @@ impl Reason {
         Self::ApprovalPending,
         Self::ApprovalExpired,
         Self::ApprovalPreview,
+        Self::ApprovalLimit,
         Self::ApprovalUnavailable,
         Self::EvidenceUnavailable,
         Self::ResponseUnmaskable,
         Self::UpstreamUnavailable,
+        Self::GateFull,
         Self::Internal,
     ];
 
@@ -146,10 +152,12 @@ impl Reason {
             Self::ApprovalPending => "approval_pending",
             Self::ApprovalExpired => "approval_expired",
             Self::ApprovalPreview => "approval_preview",
+            Self::ApprovalLimit => "approval_limit",
             Self::ApprovalUnavailable => "approval_unavailable",
             Self::EvidenceUnavailable => "evidence_unavailable",
             Self::ResponseUnmaskable => "response_unmaskable",
             Self::UpstreamUnavailable => "upstream_unavailable",
+            Self::GateFull => "gate_full",
             Self::Internal => "internal",
         }
     }
@@ -183,11 +191,13 @@ impl Reason {
             | Self::ApprovalPending
             | Self::ApprovalExpired => 403,
             Self::ApprovalPreview => 413,
+            Self::ApprovalLimit => 429,
             Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::LookupUnavailable
             | Self::ApprovalUnavailable
-            | Self::EvidenceUnavailable => 503,
+            | Self::EvidenceUnavailable
+            | Self::GateFull => 503,
             Self::ResponseUnmaskable | Self::UpstreamUnavailable => 502,
             Self::Internal => 500,
         }
@@ -229,10 +239,12 @@ impl Reason {
             Self::ApprovalPreview => {
                 "the request is too large for approvers to see all of it, which the rule asks for"
             }
+            Self::ApprovalLimit => "too many of your requests wait for approval already",
             Self::ApprovalUnavailable => "the approval service is not available",
             Self::EvidenceUnavailable => "the evidence ledger is not available",
             Self::ResponseUnmaskable => "the response cannot be masked",
             Self::UpstreamUnavailable => "the upstream is not available",
+            Self::GateFull => "the gate holds as many requests as it can; try again later",
             Self::Internal => "internal error",
         }
     }

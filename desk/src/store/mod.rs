@@ -52,6 +52,9 @@ use sql::{Pool, Reader, Tx, sql};
 /// What replicas that share a PostgreSQL hold while they write ("graphwarden", in eight bytes of it).
 const WRITERS: i64 = 0x6772_6170_6877_6172;
 
+/// How many approvals of one person may be open at a time, where nothing else is said.
+pub const OPEN_PER_PERSON: u32 = 100;
+
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -64,6 +67,8 @@ pub struct Store {
     file: Option<SqliteConnectOptions>,
     /// Who is told of what happens to approvals; nobody where it is absent.
     audience: Option<Arc<Audience>>,
+    /// How many approvals of one person may be open at a time.
+    open_per_person: u32,
     /// Rung when something was put into the outbox.
     filled: Arc<tokio::sync::Notify>,
 }
@@ -145,6 +150,7 @@ impl Store {
             failing: Arc::default(),
             file,
             audience: None,
+            open_per_person: OPEN_PER_PERSON,
             filled: Arc::default(),
         }
     }
@@ -154,6 +160,12 @@ impl Store {
     pub fn telling(self, audience: Audience) -> Self {
         let audience = Some(Arc::new(audience)).filter(|audience| !audience.destinations.is_empty());
         Self { audience, ..self }
+    }
+
+    /// The same store, told how many approvals of one person may be open at a time.
+    #[must_use]
+    pub fn opening(self, open_per_person: u32) -> Self {
+        Self { open_per_person, ..self }
     }
 
     /// The same store, told which issuers share their subjects.

@@ -372,3 +372,36 @@ async fn without_its_database_it_grants_nothing() {
     );
     assert_eq!(reply.headers["retry-after"], "1");
 }
+
+#[tokio::test]
+async fn one_person_may_have_only_so_many_open_and_others_are_not_touched() {
+    let raw = graphwarden::settings::Raw { open_per_person: Some(3), ..Default::default() };
+    let room = Room::with(raw, graphwarden::clock::Clock::standing_at(crate::room::NOON)).await;
+    let of = |exchange: usize, subject: &str| {
+        let mut question = ask(&format!("{subject}-{exchange}"));
+        question["digest"] = json!(format!("{exchange:064x}"));
+        question["requester"]["subject"] = json!(subject);
+        question
+    };
+    let mut ids = Vec::new();
+    for exchange in 0..3 {
+        ids.push(room.ask(&of(exchange, "ana")).await.json()["id"].as_str().unwrap().to_owned());
+    }
+    let refused = room.ask(&of(3, "ana")).await;
+    assert_eq!(
+        (refused.status, refused.reason().as_str()),
+        (StatusCode::TOO_MANY_REQUESTS, "approval_limit")
+    );
+    // The same bytes meet what is open, another person is not held up, and going past approvers is not waiting.
+    assert_eq!(status_of(&room, &of(0, "ana")).await, "pending");
+    assert_eq!(status_of(&room, &of(3, "bob")).await, "pending");
+    let mut past = of(3, "ana");
+    past["asks"]["break_glass"] = json!({"reason": "the customer is locked out"});
+    assert_eq!(status_of(&room, &past).await, "approved");
+    // What is decided makes room, and so does what ends by itself.
+    room.decide(&ids[0], &person("max", &["manager"]), "deny").await.unwrap();
+    assert_eq!(status_of(&room, &of(4, "ana")).await, "pending");
+    assert_eq!(room.ask(&of(5, "ana")).await.status, StatusCode::TOO_MANY_REQUESTS);
+    room.clock.advance(3_600_001);
+    assert_eq!(status_of(&room, &of(5, "ana")).await, "pending");
+}

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use graphwarden_policies::access::{ApprovalDemand, Denial, Sight};
 use graphwarden_policies::evidence::{ApprovalDecision, OperationRecord};
 use graphwarden_policies::identity::Identity;
+use graphwarden_policies::reason::Reason;
 use serde::{Deserialize, Serialize};
 
 use super::event::CallReply;
@@ -156,6 +157,8 @@ pub(super) enum Answer {
     Unavailable,
     /// The service will not answer this question, however often it is asked.
     Refuses,
+    /// As many approvals of this person are open as may be.
+    Limited,
 }
 
 /// A sound answer.
@@ -194,6 +197,7 @@ impl Status {
 impl Answer {
     pub(super) fn read(reply: &CallReply) -> Self {
         match reply.status {
+            Some(429) if is_limit(&reply.body) => Self::Limited,
             Some(200) => Self::sound(&reply.body).map_or(Self::Unavailable, Self::Sound),
             // A time-out, too many requests, and what Envoy says for a service that it cannot reach.
             Some(408 | 425 | 429 | 500..) | None => Self::Unavailable,
@@ -223,11 +227,21 @@ impl Answer {
     }
 }
 
+/// Whether a problem (RFC 9457) says that this person has too many open; any other 429 may pass by itself.
+fn is_limit(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Problem {
+        reason: String,
+    }
+    serde_json::from_slice::<Problem>(body)
+        .is_ok_and(|problem| problem.reason == Reason::ApprovalLimit.code())
+}
+
 /// The id of an approval that a reply says is open or granted: what has to be withdrawn when nobody waits for it.
 pub fn open_approval(reply: &CallReply) -> Option<String> {
     match Answer::read(reply) {
         Answer::Sound(Sound { id, status: Status::Pending | Status::Approved, .. }) => Some(id),
-        Answer::Sound(_) | Answer::Unavailable | Answer::Refuses => None,
+        Answer::Sound(_) | Answer::Unavailable | Answer::Refuses | Answer::Limited => None,
     }
 }
 
@@ -293,6 +307,14 @@ mod tests {
             assert_eq!(answer(200, garbage), Answer::Unavailable, "{garbage}");
         }
         assert_eq!(Answer::read(&CallReply { status: None, body: Vec::new() }), Answer::Unavailable);
+    }
+
+    #[test]
+    fn only_the_limit_of_one_person_ends_the_asking() {
+        assert_eq!(answer(429, r#"{"reason":"approval_limit","status":429}"#), Answer::Limited);
+        for other in ["", "slow down", r#"{"reason":"too_many_requests"}"#] {
+            assert_eq!(answer(429, other), Answer::Unavailable, "{other}");
+        }
     }
 
     #[test]

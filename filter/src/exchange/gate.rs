@@ -7,6 +7,8 @@ use graphwarden_policies::identity::{KeyRing, Missing, NativeVerifier, TokenCach
 use graphwarden_policies::operation::LookupCache;
 use graphwarden_policies::policy::Policy;
 
+use super::room::Room;
+
 /// A moment, in microseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
@@ -74,6 +76,8 @@ pub struct Gate<'a> {
     pub native: &'a dyn NativeVerifier,
     /// The queue of evidence; `None` where the policy turns evidence off.
     pub ledger: Option<&'a mut dyn Ledger>,
+    /// What requests that wait take.
+    pub room: &'a mut Room,
     /// What is known about Envoy's setting.
     pub sight: &'a mut BodySight,
     /// The time of the event.

@@ -5,6 +5,7 @@ use graphwarden_policies::reason::Reason;
 use super::event::Pairs;
 use super::gate::Moment;
 use super::refusal::Refusal;
+use super::room::Share;
 
 /// A request whose headers are fit to be judged.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Inbound {
     /// The claims that Envoy's jwt_authn verified, in JSON.
     pub(super) verified: Option<Vec<u8>>,
     pub(super) body: Body,
+    /// What of the room for bodies this one takes.
+    pub(super) share: Share,
     /// The caller said that it will not wait for people (RFC 7240 section 4.1).
     pub(super) patience: Patience,
 }
@@ -80,7 +83,7 @@ impl Inbound {
             Body::Coming { bytes: Vec::new(), last: now, seen: Seen::NotYet }
         };
         let patience = if respond_async { Patience::RespondAsync } else { Patience::Waits };
-        Ok(Self { pairs, verified: None, body, patience })
+        Ok(Self { pairs, verified: None, body, share: Share::default(), patience })
     }
 
     pub(super) fn method(&self) -> &[u8] {

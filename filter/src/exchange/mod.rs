@@ -39,6 +39,7 @@ mod inbound;
 mod published;
 mod recording;
 mod refusal;
+mod room;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub use event::{
     Author, CallReply, Departure, Edit, Effect, Event, Flow, Inquiry, Metric, Pairs, Reaction, Reply,
 };
 pub use gate::{BodySight, Gate, Keys, Ledger, Moment};
+pub use room::Room;
 pub use trace::Trace;
 
 use context::Cx;

@@ -20,7 +20,7 @@ use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, Token
 use graphwarden_policies::operation::{Epoch, LookupCache};
 use graphwarden_policies::policy::{Environment, Policy, Problems};
 
-use crate::exchange::{BodySight, CallReply, Gate, Inquiry, Ledger, Moment, Trace, Wait};
+use crate::exchange::{BodySight, CallReply, Gate, Inquiry, Ledger, Moment, Room, Trace, Wait};
 use evidence::{Delivered, Queue, Urgency};
 use keys::{KeyKeeper, Progress};
 use waits::Waits;
@@ -39,6 +39,7 @@ pub struct Core {
     lookups: LookupCache,
     queue: Option<Queue>,
     sight: BodySight,
+    room: Room,
     waits: Waits,
     outbox: Vec<Call>,
     /// The traces of streams whose request belongs to one.
@@ -103,6 +104,7 @@ impl Core {
             lookups: LookupCache::new(LOOKUPS),
             queue,
             sight: BodySight::Unknown,
+            room: Room::default(),
             waits: Waits::default(),
             outbox: Vec::new(),
             traces: BTreeMap::new(),
@@ -130,6 +132,7 @@ impl Core {
             lookups: &mut self.lookups,
             native,
             ledger: self.queue.as_mut().map(|queue| queue as &mut dyn Ledger),
+            room: &mut self.room,
             sight: &mut self.sight,
             now,
         }

@@ -74,9 +74,12 @@ impl Reader {
     /// A body that is not what the route takes, that holds a field which the policy does not open, or whose
     /// method is no known operation.
     pub fn read(&self, head: &Head, body: &[u8]) -> Result<Request, Refused> {
-        let body = match head.body {
-            BodyUse::Json if !body.trim_ascii().is_empty() => Some(json::parse(body)?),
-            _ => None,
+        let (body, weight) = match head.body {
+            BodyUse::Json if !body.trim_ascii().is_empty() => {
+                let (value, weight) = json::parse(body)?;
+                (Some(value), weight)
+            }
+            _ => (None, 0),
         };
         let mut judged = shapes::read(head, body.as_ref(), &self.doors)?;
         for (operation, facts) in &mut judged {
@@ -100,6 +103,7 @@ impl Reader {
             operations,
             facts,
             body,
+            weight,
             stamping,
             normalised: Normalised {
                 method: head.method.clone(),

@@ -24,6 +24,8 @@ pub struct Request {
     pub facts: Vec<Facts>,
     /// The body, where the route takes one and it is not empty.
     pub body: Option<serde_json::Value>,
+    /// About how many bytes of memory the body takes as it was read, which may be many times its length.
+    pub weight: usize,
     /// The request line that was judged. It is forwarded in place of the caller's.
     pub normalised: Normalised,
     /// Where the body has the metadata of what is made, or looked for.

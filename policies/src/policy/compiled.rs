@@ -80,6 +80,10 @@ pub struct Limits {
     pub request_body: usize,
     /// How long a request body may take to begin.
     pub body_wait: Duration,
+    /// How many bytes of bodies, and of what was read of them, requests that wait may take, in each worker.
+    pub bodies: usize,
+    /// How many requests of one person may wait for approval, in each worker.
+    pub held: usize,
 }
 
 /// Written by hand: the derived one would show the token.
@@ -96,8 +100,11 @@ impl std::fmt::Debug for Service {
 }
 
 impl Limits {
-    /// Where the document says nothing: 4 MiB of body, 5 s for it to begin.
-    pub const DEFAULT: Self = Self { request_body: 4 << 20, body_wait: Duration::from_secs(5) };
+    /// Where the document says nothing: 4 MiB of body, 5 s for it to begin, 256 MiB of all that wait, 100 of a person.
+    pub const DEFAULT: Self =
+        Self { request_body: 4 << 20, body_wait: Duration::from_secs(5), bodies: 256 << 20, held: 100 };
+    /// The most that bodies together may take: with what one more may take by itself, less than the 1 GiB of a VM.
+    pub const LARGEST_BODIES: usize = 512 << 20;
     /// The largest body that may be configured: a VM that grows past 1 GiB traps, and bodies are held in it.
     pub const LARGEST_REQUEST_BODY: usize = 64 << 20;
 }
@@ -317,7 +324,15 @@ fn limits(config: &LimitsConfig, at: &At, problems: &mut Problems) -> Limits {
     if body_wait.is_zero() || body_wait > LONGEST_TIMEOUT {
         problems.add(&at.member("body_wait"), "the wait for a body is more than 0 and at most 60s");
     }
-    Limits { request_body, body_wait }
+    let bodies = config.bodies.map_or(Limits::DEFAULT.bodies, |Size(bytes)| bytes);
+    if !(1 << 20..=Limits::LARGEST_BODIES).contains(&bodies) {
+        problems.add(&at.member("bodies"), "bodies that wait take 1MiB to 512MiB");
+    }
+    let held = config.held.unwrap_or(Limits::DEFAULT.held);
+    if held == 0 {
+        problems.add(&at.member("held"), "of one person at least 1 request may wait");
+    }
+    Limits { request_body, body_wait, bodies, held }
 }
 
 fn digest_key(

@@ -135,6 +135,13 @@ pub struct LimitsConfig {
     /// How long a request body may take to begin.
     #[serde(default)]
     pub body_wait: Option<Span>,
+    /// How many bytes of bodies, and of what was read of them, requests that wait may take, in each worker; one person a
+    /// quarter of it.
+    #[serde(default)]
+    pub bodies: Option<Size>,
+    /// How many requests of one person may wait for approval, in each worker.
+    #[serde(default)]
+    pub held: Option<usize>,
 }
 
 /// Reads `bytes` as JSON into a [`Document`] and the canonical text that its digest is taken over.

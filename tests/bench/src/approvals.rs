@@ -52,8 +52,13 @@ pub(crate) async fn measure(site: &Site) -> Result<()> {
     })
     .await?;
     let issuer = Issuer::start().await?;
-    let desk = Desk::start(site, issuer.url()).await?;
+    // All are one person's, who may have fewer by default.
+    let desk = Desk::start_told(site, issuer.url(), |command| {
+        command.args(["--open-per-person", "1000"]);
+    })
+    .await?;
     let mut policy = standard_policy(&issuer)?;
+    policy["limits"]["held"] = json!(HELD);
     for rule in policy["access"]["rules"].as_array_mut().into_iter().flatten() {
         if let Some(approval) = rule.pointer_mut("/then/approval") {
             approval["hold"] = json!("180s");

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use graphwarden_e2e::{Gate, THREAD, billing, reason};
-use graphwarden_stand::{Answer, Ask, EnvoySetup, Person, Reply, Seen, Site, Upstream, run, wait_until};
+use graphwarden_stand::{
+    Answer, Ask, Desk, Envoy, EnvoySetup, Issuer, Person, Reply, Seen, Site, Upstream, run, standard_policy,
+    wait_until,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -77,11 +80,20 @@ fn shuffled<T>(mut items: Vec<T>) -> Vec<T> {
 fn of_a_thousand_held_at_once_each_is_forwarded_once_or_refused_through_a_kill_of_the_desk() {
     run("thousand", async |site: &Site| {
         let upstream = upstream().await?;
-        let mut gate = Gate::with(site, upstream.port(), |setup| {
-            setup.concurrency = 2;
-            terms(setup, |approval| approval["hold"] = json!("240s"));
+        // More than one person may have by default.
+        let issuer = Issuer::start().await?;
+        let desk = Desk::start_told(site, issuer.url(), |command| {
+            command.args(["--open-per-person", "1000"]);
         })
         .await?;
+        let policy = standard_policy(&issuer)?;
+        let mut setup = EnvoySetup::new(policy, upstream.port(), desk.port(), issuer.port());
+        setup.concurrency = 2;
+        setup.policy["limits"]["held"] = json!(HELD);
+        terms(&mut setup, |approval| approval["hold"] = json!("240s"));
+        let envoy = Envoy::start(site, &setup).await?;
+        let mut gate = Gate { issuer, desk, envoy };
+        gate.wait_for_keys().await?;
         let (token, port) = (gate.token(Person::Engineer), gate.port());
         let mut asked: JoinSet<(u64, Result<Answer>)> = JoinSet::new();
         for amount in 0..HELD {

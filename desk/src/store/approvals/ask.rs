@@ -169,6 +169,9 @@ impl Store {
         let id = Uuid::now_v7().to_string();
         // Past approvers it is granted and claimed at once, by the exchange that asks.
         let past = ask.asks.kind() == Kind::BreakGlass;
+        if !past {
+            self.may_open(tx, ask, now).await?;
+        }
         let valid_ms = seconds(ask.asks.grant_seconds.unwrap_or(ask.asks.valid_seconds));
         sql(
         "INSERT INTO approvals (id, fingerprint, requester_issuer, requester_subject, requester_email, requester, \
@@ -226,6 +229,24 @@ impl Store {
         let what = if past { Happening::BreakGlass } else { Happening::Asked };
         self.tell(tx, &approval, what, now).await?;
         Ok(approval)
+    }
+}
+
+impl Store {
+    /// Whether the requester may have one more open approval. Nobody is to flood approvers.
+    async fn may_open(&self, tx: &mut Tx<'_>, ask: &Ask, now: i64) -> Result<(), Error> {
+        let open: i64 =
+            sql("SELECT count(*) FROM approvals WHERE state = 'pending' AND undecided_until > ? \
+                             AND requester_issuer = ? AND requester_subject = ?")
+            .bind(now)
+            .bind(&ask.requester.issuer)
+            .bind(&ask.requester.subject)
+            .scalar(tx)
+            .await?;
+        match open < i64::from(self.open_per_person) {
+            true => Ok(()),
+            false => Err(Error::TooManyOpen(self.open_per_person)),
+        }
     }
 }
 

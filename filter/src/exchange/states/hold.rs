@@ -16,6 +16,7 @@ use super::super::event::{CallReply, Effect, Event, Metric};
 use super::super::gate::Moment;
 use super::super::inbound::Patience;
 use super::super::refusal::{Pending, Refusal};
+use super::super::room::Seat;
 use super::begin;
 use super::judge::{self, Judged};
 use super::request::{gone, interrupted};
@@ -53,6 +54,8 @@ pub(in super::super) struct AwaitingApproval {
     until: Moment,
     poll: Poll,
     known: Option<Pending>,
+    /// One of those that this person may have.
+    _seat: Seat,
     /// Polls that failed since the last sound answer.
     failures: u32,
 }
@@ -76,6 +79,11 @@ impl AwaitingApproval {
     ) -> State {
         // The verdict stands in the record whatever people decide.
         cx.dossier.allowed(rule.clone());
+        let requester = (subject.identity.issuer.as_str(), subject.identity.subject.as_str());
+        let Some(seat) = cx.gate.room.seat(requester, cx.gate.policy.limits.held) else {
+            cx.count(Metric::Approval("limited"));
+            return cx.refuse(&Refusal::new(Reason::ApprovalLimit));
+        };
         let question = match question(&demand, rule.as_deref(), subject, cx) {
             Ok(question) => question,
             Err(reason) => return cx.refuse(&Refusal::new(reason)),
@@ -94,6 +102,7 @@ impl AwaitingApproval {
             until: now.after(hold),
             poll: Poll::Next(now),
             known: None,
+            _seat: seat,
             failures: 0,
         };
         state.ask(cx)
@@ -153,6 +162,11 @@ impl AwaitingApproval {
         let sound = match Answer::read(reply) {
             Answer::Sound(sound) => sound,
             Answer::Refuses => return self.end_unavailable(cx),
+            Answer::Limited => {
+                self.note("limited", Vec::new(), cx);
+                cx.count(Metric::Approval("limited"));
+                return cx.refuse(&Refusal::new(Reason::ApprovalLimit));
+            }
             Answer::Unavailable if now >= self.until => return self.end_unavailable(cx),
             Answer::Unavailable => {
                 self.failures = self.failures.saturating_add(1);

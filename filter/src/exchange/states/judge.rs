@@ -150,7 +150,13 @@ fn active(inbound: Inbound, head: ReadHead, identity: Arc<Identity>, cx: &mut Cx
     }
 }
 
-pub(super) fn known(inbound: Inbound, head: ReadHead, identity: Arc<Identity>, cx: &mut Cx<'_, '_>) -> State {
+pub(super) fn known(
+    mut inbound: Inbound,
+    head: ReadHead,
+    identity: Arc<Identity>,
+    cx: &mut Cx<'_, '_>,
+) -> State {
+    cx.gate.room.assign(&mut inbound.share, (&identity.issuer, &identity.subject));
     cx.dossier.identity = Some(Arc::clone(&identity));
     match head {
         Err(refused) => {
@@ -182,7 +188,7 @@ pub(super) fn whole(
 
 /// Everything is there: what does the request do?
 fn verdict(
-    inbound: Inbound,
+    mut inbound: Inbound,
     head: &operation::Head,
     body: Vec<u8>,
     identity: Arc<Identity>,
@@ -196,6 +202,10 @@ fn verdict(
         }
     };
     note(&request, cx);
+    // What was read of it may be many times as large, and is kept while LangGraph is asked.
+    if !inbound.share.take(request.weight, cx.gate.policy.limits.bodies) {
+        return cx.refuse(&Refusal::new(Reason::GateFull));
+    }
     match Trial::new(inbound, request, body, identity, cx) {
         (trial, None) => lookup::look_up(trial, cx),
         (trial, Some(refused)) => fails(trial, &Refusal::with_detail(refused.reason, refused.detail), cx),

@@ -72,7 +72,7 @@ impl Opening {
         }
         match Inbound::new(pairs, end_of_stream, cx.gate.policy.limits.request_body, now) {
             Err(refusal) => cx.refuse(&refusal),
-            Ok(inbound) => judge::head(Inbound { verified, ..inbound }, cx),
+            Ok(inbound) => judge::head(Inbound { verified, share: cx.gate.room.share(), ..inbound }, cx),
         }
     }
 }
@@ -233,7 +233,7 @@ enum Growth {
 impl Inbound {
     /// Takes what came, and goes on as `then` says; a body that may not grow like that is refused.
     fn grow(
-        self,
+        mut self,
         growth: Growth,
         cx: &mut Cx<'_, '_>,
         then: impl FnOnce(Self, &mut Cx<'_, '_>) -> State,
@@ -241,6 +241,9 @@ impl Inbound {
         let body = match growth {
             Growth::Piece { fresh, end_of_stream } => {
                 *cx.gate.sight = BodySight::Proven;
+                if !self.share.take(fresh.len(), cx.gate.policy.limits.bodies) {
+                    return cx.refuse(&Refusal::new(Reason::GateFull));
+                }
                 self.body.grow(&fresh, end_of_stream, cx.gate.policy.limits.request_body, cx.gate.now)
             }
             Growth::End => self.body.end(),

@@ -261,3 +261,48 @@ fn a_full_queue_refuses_new_work_and_lets_the_old_be_recorded() {
     rig.get(&format!("/threads/{THREAD}/state"));
     assert_eq!(rig.state(), "Forwarded");
 }
+
+#[test]
+fn of_one_person_only_so_many_are_held_and_others_are_not_touched() {
+    let mut rig = Rig::with(|policy| policy["limits"] = json!({ "held": 2 }));
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        rig.run("billing");
+        assert_eq!(rig.state(), "AwaitingApproval");
+        others.push(std::mem::replace(&mut rig.exchange, Exchange::new("next".to_owned())));
+    }
+    let effects = rig.run("billing");
+    assert_eq!(refused(&rig), (429, "approval_limit".to_owned()));
+    assert_eq!(asks(&effects), 0, "nobody is asked");
+    assert!(effects.contains(&Effect::Count(Metric::Approval("limited"), 1)));
+
+    // Somebody else waits as if there were no flood.
+    let bearer = format!("Bearer {}", rig.token_for(IDP, "bob", 3600));
+    rig.exchange = Exchange::new("bobs".to_owned());
+    rig.headers(
+        super::rig::bare("POST", &format!("/threads/{THREAD}/runs/wait"), &[("authorization", &bearer)]),
+        false,
+    );
+    rig.body(br#"{"assistant_id":"billing"}"#, true);
+    assert_eq!(rig.state(), "AwaitingApproval");
+
+    // One leaves, and there is a place again.
+    rig.exchange = others.pop().expect("one that is held");
+    rig.on(Event::Gone(Departure::Client));
+    rig.exchange = Exchange::new("later".to_owned());
+    rig.run("billing");
+    assert_eq!(rig.state(), "AwaitingApproval");
+}
+
+#[test]
+fn a_person_with_too_many_open_approvals_is_told_so_at_once() {
+    let mut rig = held();
+    rig.called(Some(429), r#"{"status":429,"reason":"approval_limit"}"#);
+    assert_eq!(refused(&rig), (429, "approval_limit".to_owned()));
+    let outcome = rig.outcome(Departure::Client);
+    assert_eq!(outcome["approval"]["status"], "limited");
+    // Any other 429 may pass: the service is asked again.
+    let mut rig = held();
+    rig.called(Some(429), "slow down");
+    assert_eq!(rig.state(), "AwaitingApproval");
+}

@@ -436,3 +436,23 @@ fn a_callers_own_x_headers_do_not_reach_the_graphs_configuration() {
         .collect();
     assert_eq!(removed, ["authorization", "x-user-id", "x_roles"]);
 }
+
+#[test]
+fn bodies_that_wait_take_only_so_much_and_what_goes_gives_it_back() {
+    let mut rig = Rig::with(|policy| policy["limits"] = json!({ "bodies": "3MiB" }));
+    let path = format!("/threads/{THREAD}/runs/wait");
+    let upload = |rig: &mut Rig| {
+        rig.exchange = Exchange::new("upload".to_owned());
+        let pairs = rig.request("POST", &path, &[]);
+        rig.headers(pairs, false);
+        rig.body(&[b' '; 600 << 10], false);
+        rig.state()
+    };
+    assert_eq!(upload(&mut rig), "AwaitingBody");
+    let mut first = std::mem::replace(&mut rig.exchange, Exchange::new("next".to_owned()));
+    assert_eq!(upload(&mut rig), "Refused");
+    assert_eq!(rig.reply(), Some((503, "gate_full".to_owned())));
+    std::mem::swap(&mut rig.exchange, &mut first);
+    rig.on(Event::Gone(Departure::Client));
+    assert_eq!(upload(&mut rig), "AwaitingBody");
+}
