@@ -122,8 +122,13 @@ lint: toolchain deny node-modules ## Formatting, lints, licences, the rules of t
 	cargo clippy -p graphwarden-filter --target wasm32-wasip1 -- -D warnings
 	cargo clippy -p graphwarden-playground --target wasm32-unknown-unknown -- -D warnings
 	cargo deny check bans licenses sources
+	TOOLS=$(TOOLS) scripts/audit
 	scripts/house-rules
 	PATH="$$(scripts/node-path):$$PATH" node tests/node/lint-workflows.mjs .github/workflows/*.yml
+
+.PHONY: audit
+audit: deny ## Look for known faults of the crates that we depend on, where RustSec's database can be had
+	TOOLS=$(TOOLS) AUDIT=required scripts/audit
 
 .PHONY: accuracy
 accuracy: ## Print what the detectors find and miss in a synthetic corpus

@@ -5,7 +5,16 @@ use std::path::Path;
 
 use graphwarden_docs::pages;
 
-/// The names of all functions in the tests of this repository.
+/// What several checks of one test are called: they share its Envoy, and each runs whatever became of the others.
+fn checks(text: &str, names: &mut BTreeSet<String>) {
+    for check in text.split(".check(").skip(1) {
+        let call = check.split(".await").next().unwrap_or_default();
+        let before = call.split('(').next().unwrap_or_default();
+        names.extend(before.rsplit([':', ' ', ',']).next().map(str::to_owned));
+    }
+}
+
+/// The names of all tests of this repository, and of the checks in them.
 fn functions(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -14,6 +23,7 @@ fn functions(folder: &Path, names: &mut BTreeSet<String>) {
             functions(&path, names);
         } else if name.ends_with(".rs") {
             let text = std::fs::read_to_string(&path).unwrap();
+            checks(&text, names);
             let mut test = false;
             for line in text.lines().map(str::trim) {
                 if let Some(rest) = line.strip_prefix("fn ").or_else(|| line.strip_prefix("async fn ")) {

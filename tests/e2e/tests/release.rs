@@ -1,5 +1,6 @@
 //! What `make dist` hands out, as those use it who get it: checked, pushed to a registry, pulled by a mesh, run alone.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -41,9 +42,14 @@ fn every_file_has_its_checksum_and_a_bill_of_what_it_is_made_of() {
             let name = entry?.file_name().to_string_lossy().into_owned();
             ensure!(name == "SHA256SUMS" || named.contains(&name), "{name} has no checksum");
         }
-        for (file, parts) in [
-            ("graphwarden.wasm.cdx.json", ["graphwarden-policies", "proxy-wasm", "cel"]),
-            ("graphwarden.cdx.json", ["graphwarden-policies", "sqlx", "axum"]),
+        for (file, parts, package, target) in [
+            (
+                "graphwarden.wasm.cdx.json",
+                ["graphwarden-policies", "proxy-wasm", "cel"],
+                "graphwarden-filter",
+                "wasm32-wasip1",
+            ),
+            ("graphwarden.cdx.json", ["graphwarden-policies", "sqlx", "axum"], "graphwarden", &host()?),
         ] {
             let text = fs::read_to_string(folder.join(file)).with_context(|| file.to_owned())?;
             let bill: Value = serde_json::from_str(&text)?;
@@ -54,6 +60,7 @@ fn every_file_has_its_checksum_and_a_bill_of_what_it_is_made_of() {
                 let known = known.with_context(|| format!("{file} does not name {part}"))?;
                 ensure!(known["version"].is_string() && known["licenses"].is_array(), "{file}: {known}");
             }
+            the_bill_is_what_was_built(components, package, target).with_context(|| file.to_owned())?;
             let root = Tools::find().root().display().to_string();
             ensure!(!text.contains(&root), "{file} names the folder that it was made in");
         }
@@ -63,6 +70,40 @@ fn every_file_has_its_checksum_and_a_bill_of_what_it_is_made_of() {
         ensure!(!names_home, "the module names the folder that it was made in");
         Ok(())
     });
+}
+
+/// The target that this machine builds for.
+fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("rustc")?;
+    let said = String::from_utf8(output.stdout)?;
+    Ok(said.lines().find_map(|line| line.strip_prefix("host: ")).context("no host")?.to_owned())
+}
+
+/// Neither more nor less than what `Cargo.lock` says of this build, today.
+fn the_bill_is_what_was_built(components: &[Value], package: &str, target: &str) -> Result<()> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["tree", "--locked", "--package", package, "--target", target])
+        .args(["--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
+        .current_dir(Tools::find().root())
+        .output()
+        .context("cargo tree")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout)?;
+    let built: BTreeSet<(&str, &str)> = said
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, rest)| (name, rest.split(' ').next().unwrap_or(rest).trim_start_matches('v')))
+        .filter(|(name, _)| *name != package)
+        .collect();
+    let listed: BTreeSet<(&str, &str)> = components
+        .iter()
+        .filter_map(|component| Some((component["name"].as_str()?, component["version"].as_str()?)))
+        .collect();
+    let missing: Vec<_> = built.difference(&listed).collect();
+    let more: Vec<_> = listed.difference(&built).collect();
+    ensure!(missing.is_empty() && more.is_empty(), "not listed: {missing:?}; not built: {more:?}");
+    ensure!(built.len() > 100, "{} crates", built.len());
+    Ok(())
 }
 
 #[test]

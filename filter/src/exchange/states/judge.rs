@@ -188,7 +188,7 @@ pub(super) fn whole(
 
 /// Everything is there: what does the request do?
 fn verdict(
-    mut inbound: Inbound,
+    inbound: Inbound,
     head: &operation::Head,
     body: Vec<u8>,
     identity: Arc<Identity>,
@@ -202,10 +202,6 @@ fn verdict(
         }
     };
     note(&request, cx);
-    // What was read of it may be many times as large, and is kept while LangGraph is asked.
-    if !inbound.share.take(request.weight, cx.gate.policy.limits.bodies) {
-        return cx.refuse(&Refusal::new(Reason::GateFull));
-    }
     match Trial::new(inbound, request, body, identity, cx) {
         (trial, None) => lookup::look_up(trial, cx),
         (trial, Some(refused)) => fails(trial, &Refusal::with_detail(refused.reason, refused.detail), cx),

@@ -125,6 +125,11 @@ pub(in super::super) struct AwaitingLookup {
 
 impl AwaitingLookup {
     fn ask(mut trial: Trial, subject: Subject, cx: &mut Cx<'_, '_>) -> State {
+        // What was read of the body may be many times as large, and is kept meanwhile.
+        let limit = cx.gate.policy.limits.bodies;
+        if trial.asked == 0 && !trial.inbound.share.take(trial.request.weight, limit) {
+            return judge::fails(trial, &Refusal::new(Reason::GateFull), cx);
+        }
         trial.asked = trial.asked.saturating_add(1);
         match ask(subject.question(), &trial.identity, cx) {
             Some(until) => {
