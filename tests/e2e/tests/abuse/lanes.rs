@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::others_are_served;
 
 /// How many there are; the policy's limit is 64.
-const LANES: usize = 4_000;
+const LANES: usize = 2_000;
 
 /// Each of the texts gets the first half of a number, and then each the second.
 pub(crate) fn stream() -> Vec<Act> {
