@@ -106,7 +106,15 @@ impl Timetable {
                 Fault::KilledDesk => {
                     let mut desk = parts.desk.write().await;
                     desk.kill();
-                    desk.resume().await?;
+                    // What is killed while it writes a large file keeps its port until the kernel is done with it.
+                    let mut tries = 0;
+                    while let Err(error) = desk.resume().await {
+                        tries += 1;
+                        if tries == 10 {
+                            return Err(error);
+                        }
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
                 }
             }
         }
