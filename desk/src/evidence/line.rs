@@ -4,14 +4,12 @@
 //! {"v":1,"chain":"5f0c…","seq":7,"prev":"9a1e…","kind":"outcome","exchange":"0198…","at":"2026-11-22T10:15:30.123456Z",…}
 //! ```
 
-use graphwarden_policies::evidence::{VERSION, link_hash, unhex};
+use graphwarden_policies::evidence::{LONGEST_LINE, VERSION, link_hash, unhex};
 use serde::Deserialize;
 
 use crate::clock::parse_time;
 use crate::error::Error;
 
-/// The longest line, in bytes.
-const LONGEST: usize = 1024 * 1024;
 /// The longest name of a chain, in bytes.
 const LONGEST_CHAIN: usize = 128;
 /// Chains of the desk's own begin so; a gateway may not use the prefix.
@@ -99,8 +97,8 @@ struct Response {
 impl NewLine {
     /// Reads a line that a gateway sent. The error says what is wrong, and holds nothing of the line.
     pub fn of_gateway(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() > LONGEST {
-            return Err(format!("is longer than {LONGEST} bytes"));
+        if bytes.len() > LONGEST_LINE {
+            return Err(format!("is longer than {LONGEST_LINE} bytes"));
         }
         let line = Self::read(bytes.to_vec())?;
         if line.chain.starts_with(DESK_PREFIX)

@@ -81,7 +81,8 @@ impl Cx<'_, '_> {
         let mut edits = outgoing.edits.clone();
         if let Some(identity) = identity {
             let gate = &mut *self.gate;
-            let added = gate.policy.authenticator.upstream_headers(identity, gate.tokens, gate.now.seconds());
+            let added =
+                gate.policy.authenticator.upstream_headers(identity, gate.tokens, gate.wall.seconds());
             edits.extend(added.iter().map(|(name, value)| Edit::Set(name.clone(), value.clone())));
         }
         if !outgoing.has_request_id(&self.dossier.request_id) {
@@ -120,7 +121,7 @@ impl Cx<'_, '_> {
         self.dossier.sent.hash_all();
         self.dossier.recording = Some(Box::new(Recording::new(self.dossier.began, limit)));
         if !self.dossier.admitted && self.dossier.slot == Slot::Held {
-            let admission = self.dossier.admission(policy, self.gate.now);
+            let admission = self.dossier.admission(policy, self.gate.wall);
             let seq = self.gate.ledger.as_mut().and_then(|ledger| ledger.append(&admission));
             self.dossier.admitted = seq.is_some();
         }
@@ -148,12 +149,13 @@ impl Cx<'_, '_> {
     /// Writes what came of the stream since the last segment. Without room the stream goes on unwritten, and its
     /// outcome says so.
     pub(super) fn write_segment(&mut self) {
-        let Some((record, bytes)) = self.dossier.segment(self.gate.policy, self.gate.now) else { return };
-        let held = self.dossier.slot == Slot::Held;
-        let ledger = self.gate.ledger.as_mut().filter(|_| held);
-        let written = ledger.is_some_and(|ledger| ledger.append_spare(&record, bytes));
-        if let (false, Some(recording)) = (written, &mut self.dossier.recording) {
-            recording.lose();
+        while let Some((record, bytes)) = self.dossier.segment(self.gate.policy, self.gate.wall) {
+            let held = self.dossier.slot == Slot::Held;
+            let ledger = self.gate.ledger.as_mut().filter(|_| held);
+            let written = ledger.is_some_and(|ledger| ledger.append_spare(&record, bytes));
+            if let (false, Some(recording)) = (written, &mut self.dossier.recording) {
+                recording.lose();
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use graphwarden_policies::reason::Reason;
 
 use sha2::{Digest, Sha256};
 
-use super::gate::Moment;
+use super::gate::{Moment, Wall};
 use super::recording::Recording;
 use super::trace::Trace;
 
@@ -144,8 +144,8 @@ impl Dossier {
     }
 
     /// The line that says what is about to be done.
-    pub(super) fn admission(&self, policy: &Policy, now: Moment) -> Record {
-        let mut record = self.line(Kind::Admission, policy, now);
+    pub(super) fn admission(&self, policy: &Policy, wall: Wall) -> Record {
+        let mut record = self.line(Kind::Admission, policy, wall);
         record.source = Some(self.source.clone());
         record.request = self.request.clone();
         record.operations = self.operations.clone();
@@ -161,16 +161,16 @@ impl Dossier {
 
     /// The line that holds what came of the stream since the last one, where anything did, and about how many
     /// bytes of text it holds.
-    pub(super) fn segment(&mut self, policy: &Policy, now: Moment) -> Option<(Record, usize)> {
+    pub(super) fn segment(&mut self, policy: &Policy, wall: Wall) -> Option<(Record, usize)> {
         let (segment, bytes) = self.recording.as_mut()?.take()?;
-        let mut record = Record::new(Kind::Segment, &self.exchange, &policy.gateway, now.0);
+        let mut record = Record::new(Kind::Segment, &self.exchange, &policy.gateway, wall.0);
         record.segment = Some(segment);
         Some((record, bytes))
     }
 
     /// The line that says how it ended. It takes what it says with it: nothing comes after it.
-    pub(super) fn outcome(&mut self, policy: &Policy, end: End, now: Moment) -> Record {
-        let mut record = self.line(Kind::Outcome, policy, now);
+    pub(super) fn outcome(&mut self, policy: &Policy, end: End, now: Moment, wall: Wall) -> Record {
+        let mut record = self.line(Kind::Outcome, policy, wall);
         record.source = Some(std::mem::take(&mut self.source));
         record.request = self.request.take();
         record.operations = std::mem::take(&mut self.operations);
@@ -199,8 +199,8 @@ impl Dossier {
         record
     }
 
-    fn line(&self, kind: Kind, policy: &Policy, now: Moment) -> Record {
-        let mut record = Record::new(kind, &self.exchange, &policy.gateway, now.0);
+    fn line(&self, kind: Kind, policy: &Policy, wall: Wall) -> Record {
+        let mut record = Record::new(kind, &self.exchange, &policy.gateway, wall.0);
         record.policy = Some(policy.digest().to_owned());
         record.request_id = Some(self.request_id.clone());
         if let Some(identity) = &self.identity {

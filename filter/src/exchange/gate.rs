@@ -9,22 +9,30 @@ use graphwarden_policies::policy::Policy;
 
 use super::room::Room;
 
-/// A moment, in microseconds since the Unix epoch.
+/// A moment of a clock that nobody sets, in microseconds since some moment of the host's. Everything that has to come
+/// after a while is measured by it: a hold ends when it should, whatever becomes of the time of day meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
-impl Moment {
+/// The time of day, in microseconds since the Unix epoch. It jumps when somebody sets it. Tokens are judged by it and
+/// records say it; nothing waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wall(pub u64);
+
+impl Wall {
     /// Whole seconds since the Unix epoch.
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000
     }
+}
 
+impl Moment {
     /// The moment `span` later.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
     }
 
-    /// The time from `earlier` to this, zero where the clock went back.
+    /// The time from `earlier` to this, zero where it is no earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -80,6 +88,8 @@ pub struct Gate<'a> {
     pub room: &'a mut Room,
     /// What is known about Envoy's setting.
     pub sight: &'a mut BodySight,
-    /// The time of the event.
+    /// When the event comes.
     pub now: Moment,
+    /// What time of day it is then.
+    pub wall: Wall,
 }

@@ -49,7 +49,7 @@ pub use approval::open_approval;
 pub use event::{
     Author, CallReply, Departure, Edit, Effect, Event, Flow, Inquiry, Metric, Pairs, Reaction, Reply,
 };
-pub use gate::{BodySight, Gate, Keys, Ledger, Moment};
+pub use gate::{BodySight, Gate, Keys, Ledger, Moment, Wall};
 pub use room::Room;
 pub use trace::Trace;
 

@@ -5,6 +5,7 @@
 //! becomes U+FFFD; a code point that was split stays with its second half). When the limit is reached the piece is cut
 //! there, nothing more is kept, and [`Recording::is_cut`] says so; the digest over the whole is the dossier's.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use graphwarden_policies::evidence::{Piece, SegmentRecord};
@@ -15,6 +16,9 @@ use super::gate::Moment;
 const WORTHWHILE: usize = 16 << 10;
 /// A segment is written once its first piece is so old: what a crash can lose.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The most bytes of one segment. Escaped, a byte of text takes six at the most, so its line stays below the longest
+/// that a ledger takes.
+const LARGEST: usize = 64 << 10;
 /// Where the first event is longer, the run's id is not looked for.
 const LONGEST_HEAD: usize = 1 << 10;
 
@@ -23,7 +27,7 @@ pub(super) struct Recording {
     limit: usize,
     /// Bytes of text taken so far.
     taken: usize,
-    pieces: Vec<Piece>,
+    pieces: VecDeque<Piece>,
     /// Bytes of text in `pieces`.
     gathered: usize,
     /// When the segment has to be written.
@@ -43,7 +47,7 @@ impl Recording {
             began,
             limit,
             taken: 0,
-            pieces: Vec::new(),
+            pieces: VecDeque::new(),
             gathered: 0,
             due: None,
             split: Vec::new(),
@@ -79,25 +83,45 @@ impl Recording {
         self.taken = self.taken.saturating_add(text.len());
         self.gathered = self.gathered.saturating_add(text.len());
         let offset = u64::try_from(now.since(self.began).as_millis()).unwrap_or(u64::MAX);
-        self.pieces.push(Piece(offset, text));
+        // A large event may come in one piece.
+        while text.len() > LARGEST {
+            let rest = text.split_off(text.floor_char_boundary(LARGEST));
+            self.pieces.push_back(Piece(offset, std::mem::replace(&mut text, rest)));
+        }
+        self.pieces.push_back(Piece(offset, text));
         let due = if self.gathered >= WORTHWHILE { now } else { now.after(PATIENCE) };
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         run
     }
 
-    /// What came since the last segment, and how many bytes of text that is.
+    /// The next segment of what came since the last one, and how many bytes of text that is. `None` where nothing is left.
     pub(super) fn take(&mut self) -> Option<(SegmentRecord, usize)> {
-        if self.pieces.is_empty() {
+        let mut pieces = Vec::new();
+        let mut bytes: usize = 0;
+        while let Some(Piece(_, text)) = self.pieces.front() {
+            if !pieces.is_empty() && bytes.saturating_add(text.len()) > LARGEST {
+                break;
+            }
+            bytes = bytes.saturating_add(text.len());
+            pieces.extend(self.pieces.pop_front());
+        }
+        if pieces.is_empty() {
             return None;
         }
-        self.due = None;
-        let segment = SegmentRecord { index: self.segments, pieces: std::mem::take(&mut self.pieces) };
+        self.gathered = self.gathered.saturating_sub(bytes);
+        if self.pieces.is_empty() {
+            self.due = None;
+        }
+        let segment = SegmentRecord { index: self.segments, pieces };
         self.segments = self.segments.saturating_add(1);
-        Some((segment, std::mem::take(&mut self.gathered)))
+        Some((segment, bytes))
     }
 
     /// The last segment could not be written: nothing more is kept.
     pub(super) fn lose(&mut self) {
+        self.pieces.clear();
+        self.gathered = 0;
+        self.due = None;
         self.segments = self.segments.saturating_sub(1);
         self.cut = true;
     }
@@ -232,6 +256,28 @@ mod tests {
         assert_eq!(recording.due(), Some(START));
         assert_eq!(recording.take().unwrap().0.index, 1);
         assert_eq!(recording.segments(), 2);
+    }
+
+    #[test]
+    fn a_large_piece_is_written_in_segments_that_a_ledger_takes() {
+        use graphwarden_policies::evidence::{Chain, Kind, LONGEST_LINE, Record};
+        // Six bytes each in JSON, and a letter across where a segment ends.
+        let stream = format!("{}é{}", "\u{1}".repeat(LARGEST - 1), "\u{2}".repeat(3 << 20));
+        let mut recording = Recording::new(START, 64 << 20);
+        recording.add(b"a", START);
+        recording.add(stream.as_bytes(), START);
+        let (mut chain, mut whole, mut count) = (Chain::new("c".to_owned()), String::new(), 0);
+        while let Some((segment, bytes)) = recording.take() {
+            assert_eq!((segment.index, text(&segment).len()), (count, bytes));
+            whole.push_str(&text(&segment));
+            let mut record = Record::new(Kind::Segment, "x", "gate", 1);
+            record.segment = Some(segment);
+            assert!(chain.seal(&record).unwrap().bytes.len() < LONGEST_LINE / 2);
+            count += 1;
+        }
+        assert_eq!(whole, format!("a{stream}"));
+        assert_eq!((recording.segments(), recording.due()), (count, None));
+        assert!(!recording.is_cut());
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl RootContext for RootHost {
         let (seed, _) = Uuid::new_v4().as_u64_pair();
         let chain = Uuid::new_v4().simple().to_string();
         let bell = Uuid::new_v4().simple().to_string();
-        match Core::new(&document, &environment, seed, chain, wire::now()) {
+        match Core::new(&document, &environment, seed, chain, wire::wall()) {
             Ok(core) => {
                 let shared = Shared::new(self.id, core, &bell);
                 shared.hurry();

@@ -139,7 +139,8 @@ impl Shared {
         }
         let now = wire::now();
         let begins = matches!(event, Event::RequestHeaders { .. });
-        let reaction = exchange.handle(event, &mut core.gate(&stream.policy, &HostVerifier, now));
+        let reaction =
+            exchange.handle(event, &mut core.gate(&stream.policy, &HostVerifier, now, wire::wall()));
         core.set_wait(stream.id, exchange.wait());
         if begins && let Some(trace) = exchange.trace() {
             core.trace(stream.id, trace.clone());

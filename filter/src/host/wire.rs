@@ -1,23 +1,31 @@
 //! Host calls, each with its failure turned into a value.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use graphwarden_policies::identity::NativeVerifier;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
 use crate::document::metadata_to_json;
-use crate::exchange::{Edit, Moment, Pairs, Reply};
+use crate::exchange::{Edit, Moment, Pairs, Reply, Wall};
 use crate::native;
 use crate::root::Call;
 
-/// The host's clock.
+/// The host's clock that nobody sets.
 pub(super) fn now() -> Moment {
+    // A module has no memory of an instant of its host's but one that it took itself.
+    thread_local!(static FIRST: Instant = Instant::now());
+    let since = FIRST.with(Instant::elapsed);
+    Moment(u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_add(1))
+}
+
+/// The host's time of day.
+pub(super) fn wall() -> Wall {
     let since = hostcalls::get_current_time()
         .ok()
         .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
         .unwrap_or_default();
-    Moment(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    Wall(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 pub(super) fn log(level: LogLevel, message: &str) {

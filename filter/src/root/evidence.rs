@@ -14,7 +14,7 @@ use graphwarden_policies::policy::EvidenceService;
 use serde::Deserialize;
 
 use super::calls::{Call, Purpose};
-use crate::exchange::{CallReply, Ledger, Moment};
+use crate::exchange::{CallReply, Ledger, Moment, Wall};
 
 /// What one exchange's lines take without bodies.
 const RESERVE: usize = 2 << 10;
@@ -89,9 +89,9 @@ impl Queue {
         chain: String,
         gateway: &str,
         policy: &str,
-        now: Moment,
+        wall: Wall,
     ) -> Self {
-        let mut start = Record::new(Kind::Start, &chain, gateway, now.0);
+        let mut start = Record::new(Kind::Start, &chain, gateway, wall.0);
         start.policy = Some(policy.to_owned());
         Self {
             service,
@@ -214,7 +214,8 @@ impl Queue {
     }
 
     fn push(&mut self, record: &Record) -> Option<u64> {
-        let line = self.chain.seal(record).ok()?;
+        // What somebody sent may be so long that no ledger would take the line, now or ever.
+        let line = self.chain.seal(record).or_else(|_| self.chain.seal(&record.shortened())).ok()?;
         let seq = line.seq;
         self.bytes = self.bytes.saturating_add(line.bytes.len());
         self.lines.push_back(line);
@@ -280,7 +281,7 @@ mod tests {
             filter_state: false,
             queue: bytes,
         };
-        Queue::new(service, "c1".to_owned(), "gate", "policy", NOW)
+        Queue::new(service, "c1".to_owned(), "gate", "policy", Wall(NOW.0))
     }
 
     fn record(exchange: &str) -> Record {
@@ -368,6 +369,17 @@ mod tests {
             answer(&mut queue, &call, 413, "");
             now = now.after(Duration::from_secs(10));
         }
+    }
+
+    #[test]
+    fn a_line_that_no_ledger_would_take_is_shortened_instead_of_being_sent_for_ever() {
+        let mut queue = queue(64 << 20);
+        let mut large = record("a");
+        large.request_id = Some("x".repeat(2 << 20));
+        assert_eq!(queue.append(&large), Some(1));
+        let call = queue.due(Urgency::Now, NOW).unwrap();
+        assert!(call.body.len() < 2_000, "{} bytes", call.body.len());
+        assert_eq!(lines(&call).len(), 2);
     }
 
     #[test]

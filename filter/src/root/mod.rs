@@ -20,7 +20,7 @@ use graphwarden_policies::identity::{IntrospectionRequest, NativeVerifier, Token
 use graphwarden_policies::operation::{Epoch, LookupCache};
 use graphwarden_policies::policy::{Environment, Policy, Problems};
 
-use crate::exchange::{BodySight, CallReply, Gate, Inquiry, Ledger, Moment, Room, Trace, Wait};
+use crate::exchange::{BodySight, CallReply, Gate, Inquiry, Ledger, Moment, Room, Trace, Wait, Wall};
 use evidence::{Delivered, Queue, Urgency};
 use keys::{KeyKeeper, Progress};
 use waits::Waits;
@@ -29,6 +29,9 @@ use waits::Waits;
 const TOKENS: usize = 10_000;
 /// How many answers of LangGraph's are remembered. At up to 1 KiB each that is 10 MiB at the most.
 const LOOKUPS: usize = 10_000;
+/// By how much the time of day has to have moved against the host's own clock to count as set: a clock that is brought
+/// up by and by never does so in one step.
+const SET_BY: Duration = Duration::from_secs(1);
 
 /// What the exchanges of one configuration share.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Core {
     policy: Rc<Policy>,
     keys: KeyKeeper,
     tokens: TokenCache,
+    /// By how much the time of day was ahead of the host's own clock when it was last looked at, in microseconds.
+    ahead: Option<i128>,
     lookups: LookupCache,
     queue: Option<Queue>,
     sight: BodySight,
@@ -91,17 +96,18 @@ impl Core {
         environment: Environment<'_>,
         seed: u64,
         chain: String,
-        now: Moment,
+        wall: Wall,
     ) -> Result<Self, Problems> {
         let policy = Policy::parse(document, environment)?;
         let queue = policy
             .evidence
             .clone()
-            .map(|service| Queue::new(service, chain, &policy.gateway, policy.digest(), now));
+            .map(|service| Queue::new(service, chain, &policy.gateway, policy.digest(), wall));
         Ok(Self {
             keys: KeyKeeper::new(&policy.authenticator, seed | 1),
             tokens: TokenCache::new(TOKENS),
             lookups: LookupCache::new(LOOKUPS),
+            ahead: None,
             queue,
             sight: BodySight::Unknown,
             room: Room::default(),
@@ -124,7 +130,9 @@ impl Core {
         policy: &'a Policy,
         native: &'a dyn NativeVerifier,
         now: Moment,
+        wall: Wall,
     ) -> Gate<'a> {
+        self.look_at(now, wall);
         Gate {
             policy,
             keys: &mut self.keys,
@@ -135,6 +143,18 @@ impl Core {
             room: &mut self.room,
             sight: &mut self.sight,
             now,
+            wall,
+        }
+    }
+
+    /// Where the time of day was set, what tokens were found to be at another time says nothing any more: an entry
+    /// that was to be believed for seconds would be for as long as the clock went back.
+    fn look_at(&mut self, now: Moment, wall: Wall) {
+        let ahead = i128::from(wall.0) - i128::from(now.0);
+        let before = *self.ahead.get_or_insert(ahead);
+        if (ahead - before).unsigned_abs() >= SET_BY.as_micros() {
+            self.ahead = Some(ahead);
+            self.tokens.clear();
         }
     }
 

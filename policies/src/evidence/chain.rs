@@ -9,6 +9,8 @@ use super::record::{Record, VERSION};
 /// The `prev` of a chain's first line: there is none before it.
 pub const ZERO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// The longest line, in bytes: a ledger takes none that is longer.
+pub const LONGEST_LINE: usize = 1 << 20;
 /// How long a line without a body usually is.
 const USUAL_LENGTH: usize = 1_536;
 
@@ -99,7 +101,7 @@ impl Chain {
     }
 
     /// Seals `record` as the chain's next line. The chain moves on only if that worked, so an error leaves no
-    /// gap.
+    /// gap. A line longer than [`LONGEST_LINE`] is an error: [`Record::shortened`] makes one that is not.
     pub fn seal(&mut self, record: &Record) -> Result<Line, serde_json::Error> {
         let sealed = Sealed { v: VERSION, chain: &self.id, seq: self.seq, prev: &self.prev, record };
         let body = record.response.as_ref().and_then(|response| response.body.as_deref());
@@ -107,6 +109,9 @@ impl Chain {
         serde_json::to_writer(&mut bytes, &sealed)?;
         if let Some(body) = body {
             append_body(&mut bytes, body)?;
+        }
+        if bytes.len() > LONGEST_LINE {
+            return Err(serde::ser::Error::custom("the line is longer than a ledger takes"));
         }
         let line = Line { seq: self.seq, bytes };
         self.prev = hex(&link_hash(&line.bytes));

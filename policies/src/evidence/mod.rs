@@ -14,8 +14,9 @@ mod chain;
 mod digest;
 mod escape;
 mod record;
+mod shorten;
 
-pub use chain::{Chain, Line, LineFault, Link, Succession, ZERO_HASH};
+pub use chain::{Chain, LONGEST_LINE, Line, LineFault, Link, Succession, ZERO_HASH};
 pub use digest::{DigestKey, hex, link_hash, sha256_hex, unhex};
 pub use record::{
     ActorRecord, Approval, ApprovalDecision, Approver, DecisionRecord, EffectRecord, End, Kind,

@@ -23,7 +23,17 @@ pub struct Masker {
     rules: Arc<Rules>,
     counts: Counts,
     body: Body,
+    begun: Beginning,
     cut: Option<Cut>,
+}
+
+/// Whether a body has shown that it begins as text does.
+#[derive(Debug, Default, Clone, Copy)]
+enum Beginning {
+    #[default]
+    Nothing,
+    One(u8),
+    Known,
 }
 
 enum Body {
@@ -66,12 +76,15 @@ impl Masker {
             Media::Bodiless => Body::Refused(Cut { why: "a body where none may be" }),
             Media::Unmaskable(why) => Body::Refused(Cut { why }),
         };
-        Self { rules, counts: Counts::default(), body, cut: None }
+        Self { rules, counts: Counts::default(), body, begun: Beginning::default(), cut: None }
     }
 
     /// Takes the next bytes of the body and appends what may leave now.
     pub fn push(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Cut> {
-        self.guard(|masker| if input.is_empty() { Ok(()) } else { masker.advance(input, output) })
+        self.guard(|masker| {
+            masker.look(input)?;
+            if input.is_empty() { Ok(()) } else { masker.advance(input, output) }
+        })
     }
 
     /// The body has ended, or will never go on: appends what was still held.
@@ -116,6 +129,31 @@ impl Masker {
             self.cut = Some(cut);
             cut
         })
+    }
+
+    /// No detector sees what is compressed, or two bytes a letter, under a text's media type. Its first two bytes show it.
+    fn look(&mut self, input: &[u8]) -> Result<(), Stop> {
+        let (first, second) = match (self.begun, input) {
+            (Beginning::Known, _) | (_, []) => return Ok(()),
+            (Beginning::Nothing, [first]) => {
+                self.begun = Beginning::One(*first);
+                return Ok(());
+            }
+            (Beginning::Nothing, [first, second, ..]) => (*first, *second),
+            (Beginning::One(first), [second, ..]) => (first, *second),
+        };
+        self.begun = Beginning::Known;
+        // gzip and compress, zlib, zstd, UTF-16 with its mark or without.
+        match (first, second) {
+            (0x1F, _)
+            | (b'x', 0x01 | 0x9C | 0xDA)
+            | (0x28, 0xB5)
+            | (0xFF, 0xFE)
+            | (0xFE, 0xFF)
+            | (0, _)
+            | (_, 0) => Err(Stop::Cut(Cut { why: "a body that is no text" })),
+            _ => Ok(()),
+        }
     }
 
     fn advance(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Stop> {

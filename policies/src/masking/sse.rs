@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Lines end in CR, LF or CRLF. The data lines of an event are one payload, joined with line feeds;
-//! `event`, `id` and `retry` stay; comments and unknown fields are masked as text. An event up to the
+//! `event`, `id` and `retry` stay while they read like names; what else stands there is masked as text, as comments and
+//! unknown fields are. An event up to the
 //! policy's limit is looked at whole, so that [`super::lanes`] can join it with its neighbours: its
 //! reader cannot use it before its end anyway. A larger one streams through; where it may be part of a text that
 //! grows, it is large only beyond what may be held back, what could go on behind its texts stays out of it, and the
@@ -27,6 +28,8 @@ use super::survey::{self, Marks};
 
 /// Longest field name that means something.
 const LONGEST_FIELD: usize = 5;
+/// Longest line that is taken for a name or an id, its field included.
+const LONGEST_NAME: usize = 512;
 
 /// One stream.
 #[derive(Debug, Default)]
@@ -328,8 +331,8 @@ enum Line {
     BeforeData,
     /// Inside a data line's value.
     Data,
-    /// A field that stays.
-    Quiet,
+    /// A field that stays if it is a name or an id, which is decided at its end. `Frame::name` holds all of it.
+    Named,
     /// A comment or an unknown field.
     Masked(Box<Content>),
 }
@@ -384,8 +387,8 @@ impl Frame {
                         self.segment(rest.get(1..).unwrap_or_default(), context, tape)
                     }
                     b"event" | b"id" | b"retry" if colon.is_some() => {
-                        self.line = Line::Quiet;
-                        self.quiet(begun + rest.len(), tape)
+                        self.line = Line::Named;
+                        self.segment(rest, context, tape)
                     }
                     _ => {
                         self.begin_masked(context, tape)?;
@@ -410,7 +413,20 @@ impl Frame {
                 }
                 None => Ok(()),
             },
-            Line::Quiet => self.quiet(bytes.len(), tape),
+            Line::Named => {
+                let mut reads_like_a_name = self.name.len() + bytes.len() <= LONGEST_NAME;
+                let mut before = self.name.last().copied();
+                for &byte in bytes.iter().take(LONGEST_NAME) {
+                    reads_like_a_name &= is_of_a_name(byte) || (byte == b' ' && before == Some(b':'));
+                    before = Some(byte);
+                }
+                if reads_like_a_name {
+                    self.name.extend_from_slice(bytes);
+                    return Ok(());
+                }
+                self.begin_masked(context, tape)?;
+                self.segment(bytes, context, tape)
+            }
             Line::Masked(content) => {
                 content.plain(bytes, context, tape).and_then(|()| content.settle(context, tape))
             }
@@ -467,7 +483,8 @@ impl Frame {
             }
             Line::BeforeData => self.begin_data(context, tape)?,
             Line::Masked(content) => content.finish(context, tape)?,
-            Line::Name | Line::Data | Line::Quiet => {}
+            Line::Named => self.quiet(self.name.len(), tape)?,
+            Line::Name | Line::Data => {}
         }
         self.line = Line::Name;
         self.name.clear();
@@ -482,7 +499,11 @@ impl Frame {
                 return self.end(context, tape);
             }
             Line::Masked(content) => content.finish(context, tape)?,
-            Line::Name | Line::BeforeData | Line::Data | Line::Quiet => {}
+            Line::Named => {
+                let count = std::mem::take(&mut self.name).len();
+                self.quiet(count, tape)?;
+            }
+            Line::Name | Line::BeforeData | Line::Data => {}
         }
         if let Some(payload) = &mut self.payload {
             payload.finish(context, tape)?;
@@ -490,4 +511,9 @@ impl Frame {
         tape.pass(std::mem::take(&mut self.between));
         Ok(())
     }
+}
+
+/// Whether this is of what names of events and ids consist of: `messages|child:38ec-…`, `1763806530123-0`.
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_|:.-/+=~,".contains(&byte)
 }

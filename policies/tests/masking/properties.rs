@@ -387,8 +387,9 @@ proptest! {
     ) {
         let plan = rules();
         for media in [Media::Json, Media::Sse, Media::Ndjson, Media::Text] {
-            let whole = in_chunks(&plan, media, [bytes.as_slice()], |_| ()).expect("no cut");
-            let single = in_chunks(&plan, media, bytes.chunks(1), |_| ()).expect("no cut");
+            // What is no text at all is cut, in every split.
+            let whole = in_chunks(&plan, media, [bytes.as_slice()], |_| ());
+            let single = in_chunks(&plan, media, bytes.chunks(1), |_| ());
             prop_assert_eq!(&single, &whole, "{:?} byte by byte", media);
             let mut chunks = Vec::new();
             let mut rest = bytes.as_slice();
@@ -400,7 +401,7 @@ proptest! {
                 chunks.push(chunk);
                 rest = tail;
             }
-            let split = in_chunks(&plan, media, chunks, |_| ()).expect("no cut");
+            let split = in_chunks(&plan, media, chunks, |_| ());
             prop_assert_eq!(&split, &whole, "{:?} in chunks", media);
         }
     }

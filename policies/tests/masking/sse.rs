@@ -69,6 +69,26 @@ fn comments_and_unknown_fields_are_text() {
 }
 
 #[test]
+fn names_and_ids_stay_and_what_is_neither_is_text() {
+    for body in [
+        "event: messages|child:38ec-01\r\nid: 1795348013637-0\nretry: 500\ndata: {}\n\n",
+        "data: 1\nevent:updates|call_model:1f\nid\n\n",
+        "event: call model: again\ndata: {}\n\n",
+    ] {
+        assert_eq!(masked(body), body, "{body:?}");
+    }
+    assert_eq!(
+        masked(
+            "event: zoe@example.com\r\nid: 1 zoe@example.com\nretry:zoe@example.com\ndata: 1\nid: call 4111 1111 1111 1111\n\nid: zoe@example.com"
+        ),
+        "event: [EMAIL]\r\nid: 1 [EMAIL]\nretry:[EMAIL]\ndata: 1\nid: call [PAYMENT_CARD]\n\nid: [EMAIL]"
+    );
+    // Too long for a name: it streams as text.
+    let long = format!("event: {}zoe@example.com\ndata: {{}}\n\n", "x".repeat(2_000) + " ");
+    assert_eq!(masked(&long), long.replace("zoe@example.com", "[EMAIL]"));
+}
+
+#[test]
 fn a_large_event_streams_through() {
     let body = format!(
         "event: values\r\ndata: {{\"pad\":\"{}\",\"mail\":\"zoe@example.com\",\"more\":\"{}\"}}\r\nid: 9\r\n\r\n: heartbeat\r\n\r\n",

@@ -28,6 +28,26 @@ fn each_line_of_ndjson_is_a_document_of_its_own() {
 }
 
 #[test]
+fn what_is_compressed_without_saying_so_does_not_leave() {
+    let plan = plan(json!({}));
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff\x4d\x89\x31";
+    let zlib = b"x\x9c\xabV*(\xca\xcf\x4aM.\x01\x00\x12";
+    let zstd = b"\x28\xb5\x2f\xfd\x04\x58";
+    let (utf16, unmarked) = (b"\xff\xfe{\0\"\0a\0", b"{\0\"\0a\0");
+    for body in [gzip.as_slice(), zlib, zstd, utf16, unmarked] {
+        for media in [Media::Json, Media::Sse, Media::Ndjson, Media::Text] {
+            let mut output = Vec::new();
+            assert!(plan.open(media).push(body, &mut output).is_err(), "{media:?} {body:?}");
+            assert!(output.is_empty());
+            let mut bytewise = plan.open(media);
+            let cut = body.chunks(1).any(|byte| bytewise.push(byte, &mut output).is_err());
+            assert!(cut && output.len() < 2, "{media:?} {body:?}: {output:?}");
+        }
+    }
+    every_way(&plan, Media::Text, b"\x1b[1mx\x9c is a letter and a byte\r\n");
+}
+
+#[test]
 fn what_cannot_be_masked_does_not_leave() {
     let plan = plan(json!({}));
     for media in [Media::Unmaskable("an encoded body"), Media::Bodiless] {

@@ -61,6 +61,8 @@ pub struct EnvoySetup {
     pub environment: Vec<(String, String)>,
     /// Access loggers instead of the shipped one.
     pub access_log: Option<Value>,
+    /// What else the test changes in the configuration, when all else is in it.
+    pub adjust: fn(&mut Value),
 }
 
 impl EnvoySetup {
@@ -80,6 +82,7 @@ impl EnvoySetup {
             clusters: Vec::new(),
             environment: Vec::new(),
             access_log: None,
+            adjust: |_| {},
         }
     }
 }
@@ -208,6 +211,16 @@ impl Envoy {
         Ok(part.log_text())
     }
 
+    /// The configuration of a setup as it would be started on these ports: the listener's and the admin's.
+    pub fn rendered(site: &Site, setup: &EnvoySetup, port: &Port, admin: &Port) -> Result<Value> {
+        render(port, admin, site, setup)
+    }
+
+    /// Envoy's program with the environment that the shipped policy names.
+    pub fn program(site: &Site) -> Result<Command> {
+        command(site)
+    }
+
     /// The port that callers use.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -275,6 +288,12 @@ fn command(site: &Site) -> Result<Command> {
 
 /// The shipped configuration with the setup's addresses, module and policy.
 fn render(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<Value> {
+    let mut config = filled(port, admin, site, setup)?;
+    (setup.adjust)(&mut config);
+    Ok(config)
+}
+
+fn filled(port: &Port, admin: &Port, site: &Site, setup: &EnvoySetup) -> Result<Value> {
     let mut config = shipped_config()?;
     *part(&mut config, "/admin/address")? = address(admin.number());
     *part(&mut config, "/static_resources/listeners/0/address")? = address(port.number());

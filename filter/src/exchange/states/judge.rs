@@ -84,10 +84,10 @@ pub(super) fn caller(inbound: Inbound, head: ReadHead, until: Option<Moment>, cx
             gate.keys.ring(),
             gate.tokens,
             gate.native,
-            now.seconds(),
+            gate.wall.seconds(),
         ),
         (Origin::JwtAuthn { .. }, Some(claims)) => {
-            authenticator.authenticate_payload(claims, gate.keys.ring(), gate.tokens, now.seconds())
+            authenticator.authenticate_payload(claims, gate.keys.ring(), gate.tokens, gate.wall.seconds())
         }
         (Origin::JwtAuthn { .. }, None) => {
             let detail = "jwt_authn left no claims: no token came, or it does not run before this filter";
@@ -135,7 +135,7 @@ fn active(inbound: Inbound, head: ReadHead, identity: Arc<Identity>, cx: &mut Cx
     let gate = &mut *cx.gate;
     let now = gate.now;
     let asked =
-        gate.policy.authenticator.introspection(&inbound.pairs, &identity, gate.tokens, now.seconds());
+        gate.policy.authenticator.introspection(&inbound.pairs, &identity, gate.tokens, gate.wall.seconds());
     match asked {
         Ok(Introspection::Settled) => known(inbound, head, identity, cx),
         Ok(Introspection::Ask(request)) => {
@@ -224,7 +224,7 @@ pub(super) fn rule(trial: Trial, cx: &mut Cx<'_, '_>) -> State {
     }
     let source = cx.dossier.source.address.as_deref().map_or("", without_port);
     let call = policy.rules.call(source, &inbound.pairs);
-    let decision = policy.rules.decide(&identity, &request, &call, cx.gate.now.seconds());
+    let decision = policy.rules.decide(&identity, &request, &call, cx.gate.wall.seconds());
     let masking = policy.masking_under(&decision.obligations);
     let mut judged = judged(&inbound, Some(&request), Some(Arc::clone(&identity)), cx);
     judged.before |= decision.obligations.before;
@@ -327,7 +327,7 @@ pub(in super::super) fn admit(judged: Judged, rule: Option<String>, cx: &mut Cx<
     if !judged.before || policy.evidence.is_none() {
         return begin::go_on(judged, cx);
     }
-    let admission = cx.dossier.admission(policy, cx.gate.now);
+    let admission = cx.dossier.admission(policy, cx.gate.wall);
     let seq = cx.gate.ledger.as_mut().and_then(|ledger| ledger.append(&admission));
     cx.dossier.admitted = seq.is_some();
     match seq {

@@ -108,7 +108,7 @@ fn inquiry(lookups: &Lookups, question: Question, identity: &Identity, cx: &mut 
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     let gate = &mut *cx.gate;
-    let told = gate.policy.authenticator.upstream_headers(identity, gate.tokens, gate.now.seconds());
+    let told = gate.policy.authenticator.upstream_headers(identity, gate.tokens, gate.wall.seconds());
     let text = |value: &Vec<u8>| String::from_utf8(value.clone()).ok();
     headers.extend(told.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))));
     Inquiry { cluster: lookups.cluster.clone(), headers, body: question.body, timeout: lookups.timeout }

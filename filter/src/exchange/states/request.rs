@@ -130,7 +130,7 @@ impl AwaitingIntrospection {
                     reply.status.unwrap_or(0),
                     &reply.body,
                     gate.tokens,
-                    gate.now.seconds(),
+                    gate.wall.seconds(),
                 );
                 match verdict {
                     Ok(()) => judge::known(self.inbound, self.head, self.identity, cx),

@@ -443,7 +443,7 @@ pub(super) fn record(end: End, cx: &mut Cx<'_, '_>) {
     if cx.gate.policy.evidence.is_none() {
         return;
     }
-    let outcome = cx.dossier.outcome(cx.gate.policy, end, cx.gate.now);
+    let outcome = cx.dossier.outcome(cx.gate.policy, end, cx.gate.now, cx.gate.wall);
     if cx.gate.policy.evidence.as_ref().is_some_and(|evidence| evidence.filter_state) {
         cx.effects.push(Effect::Publish(published(&outcome)));
     }

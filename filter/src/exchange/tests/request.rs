@@ -121,7 +121,7 @@ fn where_envoy_verifies_no_header_is_an_identity() {
     };
     let path = format!("/threads/{THREAD}/state");
     let claims = |rig: &Rig, lives: u64| {
-        let exp = rig.now.seconds() + lives;
+        let exp = rig.wall().seconds() + lives;
         json!({"iss": IDP, "sub": "alice", "aud": "langgraph", "exp": exp}).to_string().into_bytes()
     };
     let ask = |rig: &mut Rig, pairs, verified| {

@@ -28,6 +28,8 @@ pub(super) struct Rig {
     policy: Rc<Policy>,
     pub(super) key: Ed25519KeyPair,
     pub(super) now: Moment,
+    /// By how many seconds the time of day was set forward, or back.
+    pub(super) set: i64,
     /// Whether the last reaction let its side go on.
     pub(super) flow: Flow,
     /// Everything that was ever asked for.
@@ -93,7 +95,7 @@ impl Rig {
         change(&mut document);
         let environment = |_: &str| Some("0123456789abcdef0123456789abcdef".to_owned());
         let document = serde_json::to_vec(&document).unwrap();
-        let core = Core::new(&document, &environment, 1, "chain".to_owned(), Moment(START))
+        let core = Core::new(&document, &environment, 1, "chain".to_owned(), Wall(START))
             .unwrap_or_else(|problems| panic!("{problems}"));
         let policy = Rc::clone(core.policy());
         Self {
@@ -102,6 +104,7 @@ impl Rig {
             policy,
             key,
             now: Moment(START),
+            set: 0,
             flow: Flow::Pause,
             effects: Vec::new(),
         }
@@ -113,10 +116,17 @@ impl Rig {
 
     /// Hands an event over; what is asked for is added to `effects`, and returned.
     pub(super) fn on(&mut self, event: Event) -> Vec<Effect> {
-        let reaction = self.exchange.handle(event, &mut self.core.gate(&self.policy, &NoNative, self.now));
+        let wall = self.wall();
+        let reaction =
+            self.exchange.handle(event, &mut self.core.gate(&self.policy, &NoNative, self.now, wall));
         self.flow = reaction.flow;
         self.effects.extend(reaction.effects.iter().cloned());
         reaction.effects
+    }
+
+    /// What time of day it is.
+    pub(super) fn wall(&self) -> Wall {
+        Wall(self.now.0.saturating_add_signed(self.set * 1_000_000))
     }
 
     pub(super) fn later(&mut self, span: std::time::Duration) {
