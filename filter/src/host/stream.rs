@@ -94,6 +94,8 @@ impl HttpContext for StreamHost {
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        // LangGraph has no use for them, and an upstream that took them for headers would believe what they say.
+        wire::drop_request_trailers();
         self.request(|_| Some(Event::RequestTrailers))
     }
 
@@ -123,7 +125,15 @@ impl HttpContext for StreamHost {
 
     fn on_log(&mut self) {
         self.gone(|| match details() {
-            Some(details) if details.contains("downstream") => Departure::Client,
+            // In HTTP/2 and HTTP/3 a caller may leave one stream of many: `http2.remote_reset`. Where the answer was
+            // still coming and nothing is said of its end, it was not LangGraph that ended it.
+            Some(details)
+                if details.contains("downstream")
+                    || details.ends_with(".remote_reset")
+                    || details == "via_upstream" =>
+            {
+                Departure::Client
+            }
             _ => Departure::Reset,
         });
     }

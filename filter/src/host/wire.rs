@@ -64,6 +64,11 @@ pub(super) fn drop_request_body(size: usize) {
     }
 }
 
+/// Empties the request's trailers, in the callback that brought them.
+pub(super) fn drop_request_trailers() {
+    let _ = hostcalls::set_map_bytes(MapType::HttpRequestTrailers, Vec::new());
+}
+
 /// Replaces the `size` bytes of the request's body, all of which the host holds.
 pub(super) fn replace_request_body(size: usize, with: &[u8]) -> bool {
     hostcalls::set_buffer(BufferType::HttpRequestBody, 0, size, with).is_ok()
