@@ -80,7 +80,6 @@ impl Desk {
         }
     }
 
-<<<<<<< HEAD
     /// Stops the desk in the middle of whatever it does; connections to it stay.
     pub fn freeze(&self) {
         self.part.iter().for_each(Part::freeze);
@@ -95,11 +94,6 @@ impl Desk {
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
         self.part.as_ref()?.memory()
-=======
-    /// From now on no file of the desk's may become longer than so many bytes (or `unlimited`), as on a full disk.
-    pub fn limit_files(&self, bytes: &str) -> Result<()> {
-        self.part.as_ref().context("the desk does not run")?.limit_files(bytes)
->>>>>>> becf73e (Meet faults of everything around the gate under load, and mend what they found)
     }
 
     /// Starts the desk again on the same port and database.

@@ -15,7 +15,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// Waits for the part (`$@`) and, in the background, for the end of our pipe (descriptor 3).
 const KEEPER: &str = r#"
 exec 3<&0 </dev/null
-trap '' XFSZ
 "$@" 3<&- &
 part=$!
 { read -r _ <&3; kill -TERM 0; sleep 2; kill -KILL 0; } 2>/dev/null >&2 &
@@ -206,24 +205,6 @@ impl Part {
         let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
         let is_ours = |process: &PathBuf| numbers(process).is_some_and(|stat| stat.get(2) == Some(&group));
         Some(processes.filter(is_ours).collect())
-    }
-
-    /// From now on no file of the part's may become longer than so many bytes (or `unlimited`): a write that would make
-    /// it so fails, as on a full disk.
-    pub fn limit_files(&self, bytes: &str) -> Result<()> {
-        for process in self.group().context("/proc does not tell")? {
-            let id = process.file_name().unwrap_or_default();
-            let status = Command::new("prlimit")
-                .arg("--pid")
-                .arg(id)
-                .arg(format!("--fsize={bytes}:unlimited"))
-                .status()
-                .context("cannot run prlimit")?;
-            if !status.success() {
-                return Err(self.failure(&format!("could not be limited: {status}")));
-            }
-        }
-        Ok(())
     }
 
     fn signal(&self, signal: Signal) {

@@ -16,14 +16,10 @@ pub(crate) enum Wire {
     Whole,
     /// They come late.
     Late(Duration),
-    /// Nothing comes, and nothing ends.
-    Silent,
     /// The first bytes come and nothing after them, and nothing ends.
     Begun,
     /// All but the last bytes come, and then the end.
     Cut,
-    /// The connection is reset instead.
-    Reset,
 }
 
 /// The wire.
@@ -93,7 +89,6 @@ async fn relay(mut near: TcpStream, far: TcpStream, mut wire: watch::Receiver<Wi
                         tokio::time::sleep(time).await;
                         (bytes, true)
                     }
-                    Wire::Silent | Wire::Reset => (&bytes[..0], false),
                     Wire::Begun => (bytes.get(..40).unwrap_or(bytes), false),
                     Wire::Cut => (bytes.get(..count - 5.min(count)).unwrap_or(bytes), false),
                 };
@@ -104,10 +99,7 @@ async fn relay(mut near: TcpStream, far: TcpStream, mut wire: watch::Receiver<Wi
                     continue;
                 }
                 match mode {
-                    Wire::Reset => {
-                        let _ = near.set_zero_linger();
-                    }
-                    Wire::Silent | Wire::Begun => {
+                    Wire::Begun => {
                         let _ = wire.changed().await;
                     }
                     Wire::Cut | Wire::Whole | Wire::Late(_) => {}
