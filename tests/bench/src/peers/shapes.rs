@@ -172,7 +172,11 @@ fn ours(whole: &Value) -> Vec<Shape> {
         },
         Shape {
             desk: true,
-            ..shape("token, approval", &|policy| policy["access"]["rules"][0]["then"] = approval.clone())
+            ..shape("token, approval", &|policy| {
+                policy["access"]["rules"][0]["then"] = approval.clone();
+                // All are one person's, who may have fewer by default.
+                policy["limits"]["held"] = json!(100_000);
+            })
         },
         Shape { masks: Masks::FormsAndFields, desk: true, ..shape("", &|policy| *policy = whole.clone()) },
         Shape {
