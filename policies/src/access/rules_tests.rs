@@ -455,8 +455,11 @@ fn debug_of_a_decision_path_holds_no_claim() {
 #[test]
 fn takes_a_thousand_rules_and_no_more() {
     let section = |count: usize| {
-        let rule =
-            |index| json!({"name": format!("rule {index}"), "operations": ["threads.read"], "then": "allow"});
+        // Without a condition the first would leave nothing to the others.
+        let rule = |index| {
+            json!({"name": format!("rule {index}"), "operations": ["threads.read"],
+                "when": format!("identity.subject == 'u-{index}'"), "then": "allow"})
+        };
         json!({"rules": (0..count).map(rule).collect::<Vec<_>>()})
     };
     assert!(rules(section(1_000)).is_ok());
