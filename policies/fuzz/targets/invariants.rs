@@ -26,7 +26,9 @@ pub fn rules() -> &'static Plan {
 
 fn nothing() -> &'static Plan {
     static PLAN: OnceLock<Plan> = OnceLock::new();
-    PLAN.get_or_init(|| compile(json!({"detectors": [], "limits": {"depth": 1024, "embedded": 8}})))
+    // A rule that nothing meets: with none at all a body would not be read.
+    let section = json!({"detectors": [], "keys": ["\u{0}"], "limits": {"depth": 1024, "embedded": 8}});
+    PLAN.get_or_init(|| compile(section))
 }
 
 /// What leaves; `None` where the body is cut.

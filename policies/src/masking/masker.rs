@@ -37,10 +37,21 @@ enum Beginning {
 }
 
 enum Body {
-    Json { json: Box<Json>, held: Vec<u8> },
-    Ndjson { json: Box<Json>, held: Vec<u8> },
-    Text { content: Box<Content>, held: Vec<u8> },
+    Json {
+        json: Box<Json>,
+        held: Vec<u8>,
+    },
+    Ndjson {
+        json: Box<Json>,
+        held: Vec<u8>,
+    },
+    Text {
+        content: Box<Content>,
+        held: Vec<u8>,
+    },
     Sse(Box<Sse>),
+    /// Nothing is looked for: what comes goes, unread.
+    Through,
     Refused(Cut),
 }
 
@@ -69,6 +80,7 @@ impl Masker {
     pub(super) fn new(rules: Arc<Rules>, media: Media) -> Self {
         let held = Vec::new();
         let body = match media {
+            Media::Json | Media::Ndjson | Media::Text | Media::Sse if rules.are_idle() => Body::Through,
             Media::Json => Body::Json { json: Box::new(Json::body()), held },
             Media::Ndjson => Body::Ndjson { json: Box::new(Json::body()), held },
             Media::Text => Body::Text { content: Box::new(Content::text(&[], Spelling::Plain)), held },
@@ -104,7 +116,7 @@ impl Masker {
             Body::Json { json, .. } | Body::Ndjson { json, .. } => json.held(None, &self.rules, &mut held),
             Body::Text { content, .. } => content.held(None, &self.rules, &mut held),
             Body::Sse(sse) => sse.held(&self.rules, &mut held),
-            Body::Refused(_) => {}
+            Body::Through | Body::Refused(_) => {}
         }
         held
     }
@@ -116,7 +128,7 @@ impl Masker {
                 Body::Json { json, held } | Body::Ndjson { json, held } => json.footprint() + held.capacity(),
                 Body::Text { content, held } => content.footprint() + held.capacity(),
                 Body::Sse(sse) => sse.footprint(),
-                Body::Refused(_) => 0,
+                Body::Through | Body::Refused(_) => 0,
             }
     }
 
@@ -160,6 +172,10 @@ impl Masker {
         let mut lanes = Lanes::default();
         let held = match &mut self.body {
             Body::Refused(cut) => return Err(Stop::Cut(*cut)),
+            Body::Through => {
+                output.extend_from_slice(input);
+                return Ok(());
+            }
             Body::Sse(sse) => return sse.push(input, &self.rules, &mut self.counts, output),
             Body::Json { json, held } => {
                 let mut tape = Tape::new(held, input, output);
@@ -205,7 +221,7 @@ impl Masker {
         let mut lanes = Lanes::default();
         let mut context = Context::new(&self.rules, &mut self.counts, &mut lanes);
         match &mut self.body {
-            Body::Refused(_) => Ok(()),
+            Body::Through | Body::Refused(_) => Ok(()),
             Body::Sse(sse) => sse.finish(&self.rules, &mut self.counts, output),
             Body::Json { json, held } | Body::Ndjson { json, held } => {
                 let mut tape = Tape::new(held, &[], output);

@@ -91,6 +91,15 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// Whether there is nothing that they could change about a body, and nothing to see to in it.
+    pub(super) fn are_idle(&self) -> bool {
+        let shared = &self.shared;
+        self.detectors.is_empty()
+            && shared.fields.is_empty()
+            && shared.keys.is_empty()
+            && shared.malformed != Malformed::Block
+    }
+
     fn field_exemption(&self, rule: usize) -> Option<&Exemption> {
         self.exempt_fields.iter().find(|(exempt, _)| *exempt == rule).map(|(_, exemption)| exemption)
     }

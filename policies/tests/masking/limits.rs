@@ -18,6 +18,26 @@ fn nesting_beyond_the_limit_is_cut() {
 }
 
 #[test]
+fn a_body_in_which_nothing_is_looked_for_is_not_read() {
+    let deep = "[".repeat(100_000);
+    let unread = plan(json!({"detectors": []}));
+    for media in [Media::Json, Media::Ndjson, Media::Text, Media::Sse] {
+        let output = in_chunks(&unread, media, deep.as_bytes().chunks(1000), |_| ()).expect("no cut");
+        assert!(output == deep.as_bytes(), "{media:?}");
+    }
+    // What has to be seen to is.
+    for section in [json!({"keys": ["ssn"]}), json!({"detectors": ["email"]}), json!({"malformed": "block"})]
+    {
+        let mut section = section;
+        if section.get("detectors").is_none() {
+            section["detectors"] = json!([]);
+        }
+        let read = in_chunks(&plan(section.clone()), Media::Json, [deep.as_bytes()], |_| ());
+        assert!(read.is_err(), "{section}");
+    }
+}
+
+#[test]
 fn adversarial_bodies_take_constant_memory() {
     let plan = plan(json!({}));
     let forever = |unit: &str| unit.repeat(4096 / unit.len());

@@ -41,7 +41,11 @@ impl Kernel {
         Self { name: "mask 1 MB of state", times: 1, act: |times| mask(json!({}), times) },
         Self { name: "mask a delta of a stream", times: 100, act: |times| event("delta", times) },
         Self { name: "mask an update of a stream", times: 100, act: |times| event("updates", times) },
-        Self { name: "read 1 MB of state", times: 1, act: |times| mask(json!({"detectors": []}), times) },
+        Self {
+            name: "read 1 MB of state",
+            times: 1,
+            act: |times| mask(json!({"detectors": [], "malformed": "block"}), times),
+        },
         Self { name: "read a run of 2 KB", times: 50, act: read },
         Self { name: "seal a line with 4 KB of body", times: 100, act: seal },
     ];

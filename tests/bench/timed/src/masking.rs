@@ -24,7 +24,7 @@ pub(crate) fn report() -> Value {
 fn of_state() -> Value {
     const SAMPLES: usize = 40;
     let body = state(1 << 20);
-    let (all, none) = (plan(json!({})), plan(json!({"detectors": []})));
+    let (all, none) = (plan(json!({})), plan(json!({"detectors": [], "malformed": "block"})));
     let (together, apart) = (vec![all_in_one()], one_by_one());
     let mut output = Vec::with_capacity(body.len() + 4096);
     let (mut masking, mut reading) = (Vec::new(), Vec::new());
