@@ -138,7 +138,7 @@ const REFUSED: &[u8] = b"HTTP/1.1 503";
 
 /// What a 503 is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusals {
+pub(crate) enum Refusals {
     /// The end of the load.
     Errors,
     /// What happens where more is asked than can be done.
@@ -146,8 +146,8 @@ enum Refusals {
 }
 
 /// Whether these bytes are a whole answer; an error when it is not one that was to be expected.
-fn is_whole(bytes: &[u8], refusals: Refusals) -> Result<bool> {
-    let Some(head) = find(bytes, b"\r\n\r\n") else { return Ok(false) };
+pub(crate) fn is_whole(bytes: &[u8], refusals: Refusals) -> Result<bool> {
+    let Some(head) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return Ok(false) };
     let text = std::str::from_utf8(bytes.get(..head).unwrap_or_default()).context("head")?;
     let counted = refusals == Refusals::Counted && bytes.starts_with(REFUSED);
     ensure!(counted || text.starts_with("HTTP/1.1 200"), "answered {}", String::from_utf8_lossy(bytes));
@@ -263,10 +263,6 @@ impl Connection {
         self.filled += count;
         Ok(())
     }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ async fn connection(mut stream: TcpStream, answers: &Answers) -> Result<()> {
     let mut buffer = Vec::with_capacity(256 * 1024);
     loop {
         let head = loop {
-            if let Some(end) = find(&buffer, b"\r\n\r\n") {
+            if let Some(end) = memchr::memmem::find(&buffer, b"\r\n\r\n") {
                 break end + 4;
             }
             if stream.read_buf(&mut buffer).await? == 0 {
@@ -158,10 +158,6 @@ fn granted() -> Value {
             "decision": "approve", "at": "2026-11-22T11:26:43Z", "comment": null,
         }],
     })
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use super::bench::{Bench, memory, processor};
 use super::files;
 use super::fit::median;
 use super::growth::{Effort, add_line};
-use super::work::{Work, is_whole};
-use crate::load::{Connection, Latencies, latencies};
+use super::work::Work;
+use crate::load::{Connection, Latencies, Refusals, is_whole, latencies};
+use crate::quantile;
 use crate::results::{Row, Sheet};
 
 /// Requests a second while latencies are taken: far from what any variant can do.
@@ -96,10 +97,8 @@ fn round(envoy: &Envoy, request: &[u8], count: usize, spell: Duration, point: &m
     }
     let before = processor(envoy)?;
     let latencies = paced(&mut connections, request, spell)?;
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of at most a minute")]
-    let at = |quantile: f64| latencies.value_at_quantile(quantile) as f64 / 1e6;
-    point.medians.push(at(0.5));
-    point.p99.push(at(0.99));
+    point.medians.push(quantile(&latencies, 0.5));
+    point.p99.push(quantile(&latencies, 0.99));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     point.costs.push((processor(envoy)? - before) / latencies.len().max(1) as f64);
     point.memory = memory(envoy)?;
@@ -128,7 +127,7 @@ fn saturated(port: u16, request: &[u8], count: usize, spell: Duration) -> Result
             while began.elapsed() < spell {
                 stream.write_all(request).await?;
                 buffer.clear();
-                while !is_whole(&buffer)? {
+                while !is_whole(&buffer, Refusals::Errors)? {
                     ensure!(stream.read_buf(&mut buffer).await? > 0, "a connection ended in an answer");
                 }
                 answers += 1;

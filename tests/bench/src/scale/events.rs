@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use super::bench::{Bench, processor};
 use super::work::{Work, micros, now};
 use crate::load::{Latencies, latencies};
+use crate::quantile;
 use crate::results::{Row, Sheet};
 
 /// What stands before the time in an event.
@@ -94,10 +95,8 @@ fn round(
     let came = delays.len() as f64;
     point.rates.push(came / took.as_secs_f64());
     point.costs.push((processor(envoy)? - before) / came);
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of at most a minute")]
-    let at = |quantile: f64| delays.value_at_quantile(quantile) as f64 / 1e6;
-    point.medians.push(at(0.5));
-    point.p99.push(at(0.99));
+    point.medians.push(quantile(&delays, 0.5));
+    point.p99.push(quantile(&delays, 0.99));
     Ok(())
 }
 

@@ -6,7 +6,6 @@
 //! `open IDLE` (a stream that says something once and then stays open, with a value begun unless it is to be idle).
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +14,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::load::Connection;
 
 /// What no caller may see.
 pub(super) const SECRET: &[u8] = b"zoe.obrien@example.com";
@@ -64,32 +65,7 @@ impl Work {
 
 /// Sends a request over a connection of its own and reads the whole answer, of any size, which has to be a 200.
 pub(super) fn ask(port: u16, request: &[u8]) -> Result<Vec<u8>> {
-    let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("cannot connect")?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(request)?;
-    let mut answer = Vec::new();
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        let count = stream.read(&mut piece)?;
-        ensure!(count > 0, "the connection ended in the middle of an answer");
-        answer.extend(piece.iter().take(count));
-        if is_whole(&answer)? {
-            return Ok(answer);
-        }
-    }
-}
-
-/// Whether these bytes are a whole answer; an error when it is not a 200.
-pub(super) fn is_whole(answer: &[u8]) -> Result<bool> {
-    let Some(head) = memchr::memmem::find(answer, b"\r\n\r\n") else { return Ok(false) };
-    let text = std::str::from_utf8(answer.get(..head).unwrap_or_default()).context("head")?;
-    ensure!(text.starts_with("HTTP/1.1 200"), "answered {text}");
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-    Ok(match length {
-        Some(length) => answer.len() >= head + 4 + length,
-        // No body of this benchmark holds these bytes, so they only stand at a chunked body's end.
-        None => answer.ends_with(b"\r\n0\r\n\r\n"),
-    })
+    Ok(Connection::open(port)?.exchange(request)?.to_vec())
 }
 
 /// Whether an answer is masked; an error where it holds neither what was to be masked nor a mask.
