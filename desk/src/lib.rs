@@ -21,7 +21,7 @@
 //! | [`lint`] | what would bite in the YAML around the filter |
 //! | [`cli`] | the command line, one file a subcommand |
 //! | [`settings`] | what `serve` is told by flags, environment and file |
-//! | [`body`], [`prefer`], [`clock`] | request bodies, RFC 7240, the time |
+//! | [`body`], [`prefer`], [`clock`], [`task`] | request bodies, RFC 7240, the time, tasks that are kept running |
 
 pub mod app;
 pub mod approvals;
@@ -45,3 +45,4 @@ pub mod prefer;
 pub mod publish;
 pub mod settings;
 pub mod store;
+pub mod task;

@@ -1,5 +1,5 @@
 //! A disk that is full, or has become read-only: the desk refuses what it cannot keep, says so, goes on by itself once
-//! there is room, and has lost nothing.
+//! there is room, and has lost nothing. The same where it is the log that finds no room.
 //!
 //! The limit on the size of files (`RLIMIT_FSIZE`, with its signal ignored) makes every write fail that would make a
 //! file longer, as a full disk does, and at zero every write at all. Where a file system can be mounted (as root), a
@@ -22,6 +22,11 @@ struct Desk {
 
 impl Desk {
     fn spawn(database: &Path) -> Self {
+        Self::spawn_logging(database, "off", Stdio::piped())
+    }
+
+    /// `level` is what is logged, to `log`.
+    fn spawn_logging(database: &Path, level: &str, log: Stdio) -> Self {
         let port = graphwarden_stand::free_port().unwrap();
         let number = port.number();
         // A write past the limit is an error then, instead of the end of the program.
@@ -30,19 +35,22 @@ impl Desk {
             .args(["serve", "--listen", &format!("127.0.0.1:{number}"), "--database"])
             .arg(database)
             .env("GRAPHWARDEN_TOKEN", TOKEN)
-            .env("GRAPHWARDEN_LOG", "off")
+            .env("GRAPHWARDEN_LOG", level)
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self { child, port: number, _port: port }
     }
 
     async fn start(database: &Path) -> Self {
-        let desk = Self::spawn(database);
+        Self::spawn(database).until_ready().await
+    }
+
+    async fn until_ready(self) -> Self {
         for _ in 0..400 {
-            if desk.is_ready().await {
-                return desk;
+            if self.is_ready().await {
+                return self;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -196,6 +204,17 @@ async fn a_disk_that_takes_no_write_at_all_refuses_work_and_loses_nothing() {
         .filter(|line| line.windows(13).any(|part| part == b"\"chain\":\"one\""))
         .collect();
     assert!(kept == [first, refused].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_be_written_stops_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("desk.db");
+    // Its every write fails for want of room.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let desk = Desk::spawn_logging(&database, "debug", full.into()).until_ready().await;
+    desk.limit_files("3000000");
+    fills_up_refuses_and_goes_on(desk, &database, |desk| desk.limit_files("unlimited")).await;
 }
 
 /// A file system of so many bytes in a directory; `None` where this user may not mount one.

@@ -49,6 +49,8 @@ fn log_to_stderr(format: LogFormat) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Where the log cannot be written, neither can the error that says so: trying would be a panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => builder.init(),
@@ -81,7 +83,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .await?;
     tracing::info!(%address, database, public_url, "listening");
     tracing::info!(key = desk.log_key.public(), "the log's public key: auditors need it to verify exports");
-    let minute = tokio::spawn(every_minute(desk.clone()));
+    let kept = desk.clone();
+    let minute = crate::task::keep("what is done every minute", move || every_minute(kept.clone()));
     let telling = tokio::spawn(crate::notify::run(desk.clone()));
     let stopping = desk.clone();
     // An answer is small and waited for: it must not wait for the acknowledgement of the one before it.

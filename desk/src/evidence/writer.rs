@@ -1,6 +1,8 @@
 //! The one writer of the ledger: batches that arrive while a commit runs share the next one (group commit).
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::NewLine;
 use crate::clock::Clock;
@@ -27,7 +29,9 @@ impl Writer {
     /// Starts the writer. It ends when the last handle is gone and the queue is empty.
     pub fn start(store: Store, clock: Clock) -> Self {
         let (queue, batches) = mpsc::channel(QUEUE);
-        tokio::spawn(write(store, clock, batches));
+        let batches = Arc::new(Mutex::new(batches));
+        let write = move || write(store.clone(), clock.clone(), Arc::clone(&batches));
+        crate::task::keep("the ledger's writer", write);
         Self { queue }
     }
 
@@ -39,7 +43,8 @@ impl Writer {
     }
 }
 
-async fn write(store: Store, clock: Clock, mut batches: mpsc::Receiver<Batch>) {
+async fn write(store: Store, clock: Clock, batches: Arc<Mutex<mpsc::Receiver<Batch>>>) {
+    let mut batches = batches.lock().await;
     let mut heads = crate::store::Heads::default();
     while let Some(first) = batches.recv().await {
         let mut count = first.lines.len();

@@ -11,6 +11,7 @@ use super::{Message, Undelivered};
 use crate::app::Desk;
 use crate::error::Error;
 use crate::store::{Delivery, Event, Subject};
+use crate::task::keep;
 
 /// How long to wait after each failure, in milliseconds; after the last the message is a dead letter. It is about a day.
 const PAUSES: [i64; 9] =
@@ -28,39 +29,46 @@ const REMEMBERED: i64 = 30 * 86_400_000;
 
 /// Tells everyone, until the desk stops: one destination that is slow keeps no other waiting.
 pub async fn run(desk: Desk) {
-    let each = desk.settings.notify.destinations.iter().map(|to| {
+    let mut tasks = Vec::new();
+    for to in &desk.settings.notify.destinations {
         let (desk, to) = (desk.clone(), Arc::clone(to));
-        tokio::spawn(async move {
-            loop {
-                match deliver(&desk, &to).await {
-                    Ok(0) => {}
-                    Ok(_) => continue,
-                    Err(error) => {
-                        error.log();
-                        tokio::time::sleep(EVERY).await;
-                    }
-                }
-                tokio::select! {
-                    () = desk.store.outbox_filled() => {}
-                    () = tokio::time::sleep(EVERY) => {}
-                    () = desk.stopped() => return,
-                }
+        tasks.push(keep("telling a destination", move || tell(desk.clone(), Arc::clone(&to))));
+    }
+    tasks.push(keep("ending what time has ended", move || sweep_often(desk.clone())));
+    for task in tasks {
+        // It ends without an error, or was told to.
+        task.await.ok();
+    }
+}
+
+/// Tells one destination what the outbox holds for it, until the desk stops.
+async fn tell(desk: Desk, to: Arc<Destination>) {
+    loop {
+        match deliver(&desk, &to).await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => {
+                error.log();
+                tokio::time::sleep(EVERY).await;
             }
-        })
-    });
-    let each: Vec<_> = each.collect();
+        }
+        tokio::select! {
+            () = desk.store.outbox_filled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+            () = desk.stopped() => return,
+        }
+    }
+}
+
+async fn sweep_often(desk: Desk) {
     loop {
         if let Err(error) = sweep(&desk).await {
             error.log();
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP) => {}
-            () = desk.stopped() => break,
+            () = desk.stopped() => return,
         }
-    }
-    for task in each {
-        // A task that panicked has said so; the others still end in peace.
-        task.await.ok();
     }
 }
 

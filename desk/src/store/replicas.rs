@@ -41,17 +41,8 @@ impl Store {
     pub fn changes(&self) -> Option<mpsc::Receiver<Change>> {
         let Pool::Postgres(pool) = self.read.clone() else { return None };
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        tokio::spawn(async move {
-            while !sender.is_closed() && !pool.is_closed() {
-                if let Err(error) = listen(&pool, &sender).await {
-                    if pool.is_closed() {
-                        return;
-                    }
-                    tracing::warn!(%error, "the database's announcements cannot be heard, trying again");
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
+        let listen = move || listen_always(pool.clone(), sender.clone());
+        crate::task::keep("listening to the database", listen);
         Some(receiver)
     }
 
@@ -68,6 +59,18 @@ impl Store {
                 .await?;
         let half = i64::try_from(asked.elapsed().as_millis() / 2).unwrap_or(0);
         Ok(theirs.saturating_sub(now.saturating_add(half)))
+    }
+}
+
+async fn listen_always(pool: sqlx::PgPool, sender: mpsc::Sender<Change>) {
+    while !sender.is_closed() && !pool.is_closed() {
+        if let Err(error) = listen(&pool, &sender).await {
+            if pool.is_closed() {
+                return;
+            }
+            tracing::warn!(%error, "the database's announcements cannot be heard, trying again");
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -14,8 +14,9 @@ use crate::document;
 use crate::exchange::{CallReply, Moment};
 use crate::root::Core;
 
-/// How long a root that is shut down may take to deliver what it still has.
-const DRAIN: Duration = Duration::from_secs(60);
+/// How long a root that is shut down may take to deliver what it still has. A policy that changes while the ledger is
+/// away must not cost its lines, and they take no more memory than they did.
+const DRAIN: Duration = Duration::from_secs(60 * 60);
 /// The largest answer to a callout that is read.
 const LARGEST_ANSWER: usize = 1 << 20;
 

@@ -90,6 +90,21 @@ impl Desk {
         self.part.iter().for_each(Part::thaw);
     }
 
+    /// From now on no file that the desk writes, its log among them, may become longer than so many bytes, or it may
+    /// again (`unlimited`): what a full disk looks like.
+    pub fn limit_files(&self, bytes: &str) -> Result<()> {
+        let processes = self.part.as_ref().context("the desk does not run")?.processes();
+        for process in processes {
+            let pid = format!("--pid={process}");
+            let status =
+                Command::new("prlimit").args([&pid, &format!("--fsize={bytes}:unlimited")]).status()?;
+            if !status.success() {
+                bail!("prlimit {pid}: {status}");
+            }
+        }
+        Ok(())
+    }
+
     /// Resident memory in bytes, where it runs and the system tells.
     #[must_use]
     pub fn memory(&self) -> Option<u64> {

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Waits for the part (`$@`) and, in the background, for the end of our pipe (descriptor 3).
+/// Waits for the part (`$@`) and, in the background, for the end of our pipe (descriptor 3). A write past the limit on
+/// the size of files is an error to the part, instead of its end.
 const KEEPER: &str = r#"
+trap '' XFSZ
 exec 3<&0 </dev/null
 "$@" 3<&- &
 part=$!
@@ -192,6 +194,12 @@ impl Part {
     /// Lets a part that was stopped go on.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// The ids of the part's processes.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let names = self.group().unwrap_or_default();
+        names.iter().filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect()
     }
 
     /// The numbers of `/proc/PID/stat` from field 3 on, for each process of the group.

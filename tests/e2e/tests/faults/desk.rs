@@ -1,4 +1,4 @@
-//! The desk: slow, answering by halves, and one of two behind one PostgreSQL dying.
+//! The desk: slow, answering by halves, with a full disk, and one of two behind one PostgreSQL dying.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::between::{Between, Wire};
 use crate::invariants::{all_is_recorded, no_worker_failed};
-use crate::load::{Load, each_is_told_the_truth, upstream};
+use crate::load::{Load, each_is_told_the_truth, run_of, upstream};
 
 /// What a caller is told whose record cannot be written.
 const UNAVAILABLE: (u16, &str) = (503, "evidence_unavailable");
@@ -44,6 +44,31 @@ fn a_desk_that_is_slow_or_answers_by_halves_is_not_believed_and_loses_nothing() 
         each_is_told_the_truth(&told, &[UNAVAILABLE])?;
         no_worker_failed(&gate.envoy).await?;
         // What was handed in and not acknowledged was handed in again, and stands there once.
+        all_is_recorded(|| gate.desk.export(site), &upstream.seen()).await.map(drop)
+    });
+}
+
+#[test]
+fn while_the_desks_disk_is_full_nothing_acts_and_afterwards_all_is_recorded() {
+    run("fault_disk", async |site: &Site| {
+        let upstream = upstream().await?;
+        let gate = Gate::with(site, upstream.port(), |setup| setup.concurrency = 2).await?;
+        let load = Load::start(&gate);
+        load.passes().await?;
+        gate.desk.limit_files("0")?;
+        load.is_refused(UNAVAILABLE.0, UNAVAILABLE.1).await?;
+        let acted = upstream.seen().len();
+        let refused = gate.send(Person::Analyst, run_of(800_000_000)).await?;
+        graphwarden_e2e::expect_refusal(&refused, UNAVAILABLE.0, UNAVAILABLE.1)?;
+        ensure!(
+            !upstream.seen().iter().skip(acted).any(|seen| seen.method == "POST"),
+            "something acted while no record could be written"
+        );
+        gate.desk.limit_files("unlimited")?;
+        load.passes().await?;
+        let told = load.end().await?;
+        each_is_told_the_truth(&told, &[UNAVAILABLE])?;
+        no_worker_failed(&gate.envoy).await?;
         all_is_recorded(|| gate.desk.export(site), &upstream.seen()).await.map(drop)
     });
 }
