@@ -24,6 +24,11 @@ impl Wall {
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000
     }
+
+    /// The time of day `span` later.
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
 }
 
 impl Moment {

@@ -7,6 +7,7 @@
 //! - every callout is made by the root, so that its answer arrives whatever became of the stream;
 //! - no `RefCell` is borrowed across a host call, and one that is borrowed already means refusal, not panic.
 
+mod ids;
 mod root;
 mod shared;
 mod stream;

@@ -7,6 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 use uuid::Uuid;
 
+use super::ids::Ids;
 use super::shared::Shared;
 use super::stream::StreamHost;
 use super::wire;
@@ -23,13 +24,14 @@ const LARGEST_ANSWER: usize = 1 << 20;
 pub(super) struct RootHost {
     id: u32,
     shared: Option<Rc<Shared>>,
+    ids: Ids,
     /// When draining ends, delivered or not.
     drain_until: Option<Moment>,
 }
 
 impl RootHost {
     pub(super) fn new(id: u32) -> Self {
-        Self { id, shared: None, drain_until: None }
+        Self { id, shared: None, ids: Ids::default(), drain_until: None }
     }
 }
 
@@ -111,9 +113,10 @@ impl RootContext for RootHost {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        let stream = self.shared.as_ref().and_then(|shared| {
-            shared.open(id, Uuid::new_v4().to_string()).map(|stream| (Rc::clone(shared), stream))
-        });
+        let stream = self
+            .shared
+            .as_ref()
+            .and_then(|shared| shared.open(id, self.ids.next()).map(|stream| (Rc::clone(shared), stream)));
         Some(Box::new(StreamHost::new(stream)))
     }
 

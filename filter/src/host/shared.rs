@@ -29,12 +29,20 @@ pub(super) struct Shared {
     core: RefCell<Core>,
     streams: RefCell<BTreeMap<u32, Rc<Stream>>>,
     calls: RefCell<HashMap<u32, Purpose>>,
-    counters: RefCell<HashMap<Metric, u32>>,
+    counters: RefCell<HashMap<Metric, Counter>>,
     named: RefCell<HashMap<&'static str, u32>>,
     /// What this VM has added to each gauge.
     shown: RefCell<BTreeMap<Gauge, u64>>,
     pace: Cell<Option<Duration>>,
     bell: Bell,
+}
+
+/// A counter, and what has not been shown to the host yet: a request counts several things, and each would be a call.
+#[derive(Default)]
+struct Counter {
+    /// `None` where the host does not know it.
+    id: Option<u32>,
+    unshown: u64,
 }
 
 /// The root's bell: a shared queue of its own. An item in it calls the root as soon as the callback under way is over,
@@ -140,7 +148,7 @@ impl Shared {
         let now = wire::now();
         let begins = matches!(event, Event::RequestHeaders { .. });
         let reaction =
-            exchange.handle(event, &mut core.gate(&stream.policy, &HostVerifier, now, wire::wall()));
+            exchange.handle(event, &mut core.gate(&stream.policy, &HostVerifier, now, wire::wall_at(now)));
         core.set_wait(stream.id, exchange.wait());
         if begins && let Some(trace) = exchange.trace() {
             core.trace(stream.id, trace.clone());
@@ -265,7 +273,7 @@ impl Shared {
         self.wake_all(wakes);
     }
 
-    /// Wakes the streams whose time has come, and shows the gauges. The host must be acting as the root.
+    /// Wakes the streams whose time has come, and shows counters and gauges. The host must be acting as the root.
     pub(super) fn tick(&self) {
         // Were a call by the bell ever lost, it would be missed for no longer than this.
         self.bell.rung.set(false);
@@ -275,6 +283,7 @@ impl Shared {
             Err(_) => return,
         };
         self.wake_all(wakes);
+        self.show_counters();
         self.gauge(Gauge::Queued, gauges.depth as u64);
         self.gauge(Gauge::Lag, u64::try_from(gauges.lag.as_millis()).unwrap_or(u64::MAX));
         self.gauge(Gauge::Waiting, gauges.waiting as u64);
@@ -332,8 +341,9 @@ impl Shared {
         )
     }
 
-    /// Takes back what this root has added to the gauges: it is over, and they are not.
+    /// Shows what was counted last, and takes back what this root has added to the gauges: it is over, and they are not.
     pub(super) fn leave(&self) {
+        self.show_counters();
         for gauge in Gauge::ALL {
             self.gauge(gauge, 0);
         }
@@ -380,15 +390,19 @@ impl Shared {
 
     fn count(&self, metric: Metric, by: u64) {
         let Ok(mut counters) = self.counters.try_borrow_mut() else { return };
-        let id = match counters.get(&metric) {
-            Some(id) => *id,
-            None => {
-                let Some(id) = wire::define(MetricType::Counter, &name_of(&metric)) else { return };
-                counters.insert(metric, id);
-                id
+        let counter = counters.entry(metric).or_default();
+        counter.unshown = counter.unshown.saturating_add(by);
+    }
+
+    /// Shows the host what was counted.
+    fn show_counters(&self) {
+        let Ok(mut counters) = self.counters.try_borrow_mut() else { return };
+        for (metric, counter) in counters.iter_mut().filter(|(_, counter)| counter.unshown > 0) {
+            counter.id = counter.id.or_else(|| wire::define(MetricType::Counter, &name_of(metric)));
+            if let Some(id) = counter.id {
+                wire::increment(id, std::mem::take(&mut counter.unshown));
             }
-        };
-        wire::increment(id, by);
+        }
     }
 
     fn count_named(&self, name: &'static str, by: u64) {

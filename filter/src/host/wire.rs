@@ -1,5 +1,6 @@
 //! Host calls, each with its failure turned into a value.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use graphwarden_policies::identity::NativeVerifier;
@@ -17,6 +18,23 @@ pub(super) fn now() -> Moment {
     thread_local!(static FIRST: Instant = Instant::now());
     let since = FIRST.with(Instant::elapsed);
     Moment(u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_add(1))
+}
+
+/// For how long the host's time of day is known without asking it.
+const KNOWN: Duration = Duration::from_millis(10);
+
+/// The host's time of day at this moment. Several events of a request need it, and it goes as the clock that nobody
+/// sets goes, but where somebody sets it.
+pub(super) fn wall_at(now: Moment) -> Wall {
+    thread_local!(static ASKED: Cell<Option<(Moment, Wall)>> = const { Cell::new(None) });
+    match ASKED.get() {
+        Some((asked, wall)) if now.since(asked) < KNOWN => wall.after(now.since(asked)),
+        _ => {
+            let wall = wall();
+            ASKED.set(Some((now, wall)));
+            wall
+        }
+    }
 }
 
 /// The host's time of day.

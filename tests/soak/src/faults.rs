@@ -47,8 +47,8 @@ pub(crate) struct Timetable {
 }
 
 impl Timetable {
-    /// Each fault once in every `cycle`; but the desk is not killed while its memory is judged.
-    pub(crate) fn new(total: Duration, cycle: Duration, judged: (Duration, Duration)) -> Self {
+    /// Each fault once in every `cycle`; but the desk is not killed from `spared.0` until `spared.1`.
+    pub(crate) fn new(total: Duration, cycle: Duration, spared: (Duration, Duration)) -> Self {
         let mut entries = Vec::new();
         let mut begin = Duration::ZERO;
         while begin < total {
@@ -60,7 +60,7 @@ impl Timetable {
                 (0.75, Fault::KilledDesk),
             ] {
                 let at = begin + cycle.mul_f64(place);
-                let spares = fault == Fault::KilledDesk && judged.0 <= at && at < judged.1;
+                let spares = fault == Fault::KilledDesk && spared.0 <= at && at < spared.1;
                 if at + cycle / 8 < total && !spares {
                     entries.push((at, fault));
                 }
@@ -127,12 +127,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_has_each_fault_every_minute_and_kills_the_desk_only_where_its_memory_is_not_judged() {
+    fn an_hour_has_each_fault_every_minute_and_the_desk_is_not_killed_while_it_is_spared() {
         let minute = Duration::from_secs(60);
-        let table = Timetable::new(minute * 60, minute, (minute * 12, minute * 51));
+        let table = Timetable::new(minute * 60, minute, (minute * 3, minute * 51));
         let counts = table.counts();
         assert_eq!(counts[Fault::Policy.name()], 60);
         assert_eq!(counts[Fault::FrozenDesk.name()], 60);
-        assert_eq!(counts[Fault::KilledDesk.name()], 21);
+        assert_eq!(counts[Fault::KilledDesk.name()], 12);
     }
 }

@@ -54,9 +54,15 @@ impl Plan {
         to - from >= SHORTEST
     }
 
-    /// From when to when memory is judged: after a fifth of the time, and while the desk is not restarted.
+    /// From when to when the desk is not restarted.
+    fn spared(&self) -> (Duration, Duration) {
+        (self.total.mul_f64(0.05), self.total.mul_f64(0.85))
+    }
+
+    /// From when to when memory is judged: while the desk is not restarted, after its database's cache, of a fixed size,
+    /// had time to fill.
     fn judged(&self) -> (Duration, Duration) {
-        (self.total.mul_f64(0.20), self.total.mul_f64(0.85))
+        (self.total.mul_f64(0.30), self.spared().1)
     }
 }
 
@@ -75,7 +81,7 @@ pub async fn soak(site: &Site, plan: Plan) -> Result<Summary> {
     let key = reqwest::get(format!("{}/v1/ledger/key", parts.desk.read().await.url())).await?.text().await?;
     let began = Instant::now();
     let people = tokio::spawn(people::decide(Arc::clone(&parts)));
-    let spared = if plan.is_long() { plan.judged() } else { (Duration::ZERO, Duration::ZERO) };
+    let spared = if plan.is_long() { plan.spared() } else { (Duration::ZERO, Duration::ZERO) };
     let timetable = Timetable::new(plan.total, plan.cycle, spared);
     let counts = timetable.counts();
     let book = SharedBook::default();

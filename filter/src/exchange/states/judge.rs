@@ -156,7 +156,10 @@ pub(super) fn known(
     identity: Arc<Identity>,
     cx: &mut Cx<'_, '_>,
 ) -> State {
-    cx.gate.room.assign(&mut inbound.share, (&identity.issuer, &identity.subject));
+    // Without a body there is nothing to count, now or later.
+    if !matches!(&inbound.body, Body::Whole(body) if body.is_empty()) {
+        cx.gate.room.assign(&mut inbound.share, (&identity.issuer, &identity.subject));
+    }
     cx.dossier.identity = Some(Arc::clone(&identity));
     match head {
         Err(refused) => {
