@@ -155,7 +155,7 @@ bench-full: bench-build peers ## Everything that can be measured, with many roun
 	  target/fast/graphwarden-bench $$what || missed=1; done; exit $$missed
 
 .PHONY: bench-page
-bench-page: ## Make docs/benchmarks.md of docs/benchmarks.json (TAKE=yes: of what was measured last)
+bench-page: ## Make docs/benchmarks.md of docs/benchmarks.json and docs/soak.json (TAKE=yes: of what was measured last)
 	cargo run --quiet -p graphwarden-bench -- page $(if $(filter yes,$(TAKE)),--take,)
 
 .PHONY: bench-build
@@ -189,6 +189,14 @@ crates: toolchain ## Print what the module is made of, in KiB by crate
 instructions: toolchain valgrind ## Count the instructions of the kernels and compare with the committed counts (UPDATE=1 keeps the new)
 	$(call rustflags,$(HOST),$(STATIC) $(REMAP)) cargo build --profile fast --target $(HOST) $(if $(wildcard $(PROGRAM)),-p graphwarden) -p graphwarden-bench-instructions
 	target/$(HOST)/fast/graphwarden-bench-instructions $(if $(UPDATE),--update)
+
+# The module with stopwatches in it. It is built in the place of the module itself, so that is made again.
+.PHONY: profile
+profile: bench-build ## Measure where the processor time of a request goes
+	cargo build --locked --release --target wasm32-wasip1 -p graphwarden-filter --features stopwatch
+	@mkdir -p target/bench && cp target/wasm32-wasip1/release/graphwarden.wasm target/bench/stopwatch.wasm
+	@$(MAKE) --no-print-directory wasm
+	target/fast/graphwarden-bench profile
 
 .PHONY: bench-kernels
 bench-kernels: ## Criterion benchmarks of the parts

@@ -10,6 +10,7 @@
 mod ids;
 mod root;
 mod shared;
+mod stopwatch;
 mod stream;
 mod wire;
 

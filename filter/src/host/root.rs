@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::ids::Ids;
 use super::shared::Shared;
+use super::stopwatch::{Part, Stopwatch};
 use super::stream::StreamHost;
 use super::wire;
 use crate::document;
@@ -37,6 +38,7 @@ impl RootHost {
 
 impl Context for RootHost {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
+        let _watch = Stopwatch::start(Part::Root);
         let Some(shared) = &self.shared else { return };
         let Some(purpose) = shared.take_call(token) else { return };
         // Without headers there was no answer; an answer that is too large is none either.
@@ -93,6 +95,7 @@ impl RootContext for RootHost {
     }
 
     fn on_tick(&mut self) {
+        let _watch = Stopwatch::start(Part::Root);
         let Some(shared) = &self.shared else { return };
         shared.tick();
         shared.pump();
@@ -107,6 +110,7 @@ impl RootContext for RootHost {
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
+        let _watch = Stopwatch::start(Part::Root);
         if let Some(shared) = &self.shared {
             shared.answer_bell(queue);
         }

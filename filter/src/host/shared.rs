@@ -11,6 +11,7 @@ use graphwarden_policies::identity::Origin;
 use graphwarden_policies::policy::Policy;
 use proxy_wasm::types::{LogLevel, MapType, MetricType};
 
+use super::stopwatch::{self, Stopwatch};
 use super::wire::{self, HostVerifier};
 use crate::exchange::{CallReply, Effect, Event, Exchange, Flow, Metric, Reaction, Reply, WaitOn};
 use crate::root::{Call, Core, Gauge, Note, Purpose, Wake, name_of};
@@ -124,7 +125,12 @@ impl Shared {
     /// Hands `event` to the stream's exchange and performs what it asks for. The host must be acting as the
     /// stream. What cannot be done ends in a refusal: the flow is then paused and a reply under way.
     pub(super) fn drive(&self, stream: &Stream, event: Event) -> Flow {
-        let Some(Reaction { flow, effects }) = self.step(stream, event) else {
+        let step = {
+            let judging = matches!(event, Event::RequestHeaders { .. });
+            let _watch = judging.then(|| Stopwatch::start(stopwatch::Part::Judging));
+            self.step(stream, event)
+        };
+        let Some(Reaction { flow, effects }) = step else {
             return fail("an exchange was asked twice at once");
         };
         for effect in effects {
@@ -165,6 +171,7 @@ impl Shared {
                 wire::reply(&reply)
             }
             Effect::EditRequest(edits) => {
+                let _watch = Stopwatch::start(stopwatch::Part::Editing);
                 stream.editable.get() && wire::edit(MapType::HttpRequestHeaders, &edits)
             }
             Effect::EditResponse(edits) => wire::edit(MapType::HttpResponseHeaders, &edits),
@@ -396,6 +403,8 @@ impl Shared {
 
     /// Shows the host what was counted.
     fn show_counters(&self) {
+        #[cfg(feature = "stopwatch")]
+        stopwatch::take().for_each(|(name, nanoseconds)| self.count_named(name, nanoseconds));
         let Ok(mut counters) = self.counters.try_borrow_mut() else { return };
         for (metric, counter) in counters.iter_mut().filter(|(_, counter)| counter.unshown > 0) {
             counter.id = counter.id.or_else(|| wire::define(MetricType::Counter, &name_of(metric)));

@@ -6,6 +6,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::shared::{Shared, Stream, fail};
+use super::stopwatch::{Part, Stopwatch};
 use super::wire;
 use crate::exchange::{Author, Departure, Event, Flow, Pairs};
 
@@ -48,6 +49,7 @@ impl StreamHost {
 
     /// The stream is over.
     fn gone(&self, departure: impl FnOnce() -> Departure) {
+        let _watch = Stopwatch::start(Part::End);
         let Some((shared, stream)) = &self.open else { return };
         if stream.gone.replace(true) {
             return;
@@ -67,14 +69,18 @@ impl Context for StreamHost {
 
 impl HttpContext for StreamHost {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let _watch = Stopwatch::start(Part::Request);
         self.request(|stream| {
             stream.editable.set(true);
-            Some(Event::RequestHeaders {
-                pairs: wire::pairs(MapType::HttpRequestHeaders),
-                end_of_stream,
-                source: wire::text_property(&["source", "address"]),
-                verified: stream.verified_claims(),
-            })
+            let pairs = {
+                let _watch = Stopwatch::start(Part::RequestHeaders);
+                wire::pairs(MapType::HttpRequestHeaders)
+            };
+            let source = {
+                let _watch = Stopwatch::start(Part::Source);
+                wire::text_property(&["source", "address"])
+            };
+            Some(Event::RequestHeaders { pairs, end_of_stream, source, verified: stream.verified_claims() })
         })
     }
 
@@ -100,6 +106,7 @@ impl HttpContext for StreamHost {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let _watch = Stopwatch::start(Part::ResponseHeaders);
         self.response(|_| {
             let pairs = wire::pairs(MapType::HttpResponseHeaders);
             let author = author(&pairs);
@@ -108,6 +115,7 @@ impl HttpContext for StreamHost {
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let _watch = Stopwatch::start(Part::ResponseBody);
         self.response(|stream| {
             stream.piece.set(Some(size));
             let chunk = if stream.wants_response_body() {

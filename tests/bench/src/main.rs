@@ -43,6 +43,8 @@ struct Arguments {
 enum Role {
     /// Compares Envoy alone, with filters that do next to nothing, with ours, and with what people use today
     Peers(peers::Arguments),
+    /// Measures where the processor time of a request goes
+    Profile(peers::profile::Arguments),
     /// Measures what it costs to know who calls, beside Envoy's jwt_authn
     Identity(identity::Arguments),
     /// Measures the time from a person's decision to the request at the upstream
@@ -62,7 +64,7 @@ enum Role {
     },
     /// Measures how cost grows with work, and what starting and changing cost
     Scale(scale::Arguments),
-    /// Makes docs/benchmarks.md and its pictures of docs/benchmarks.json
+    /// Makes docs/benchmarks.md and its pictures of docs/benchmarks.json and docs/soak.json
     Page {
         /// First take over what was measured last
         #[arg(long)]
@@ -82,12 +84,18 @@ fn main() -> Result<()> {
         Role::Ledger { records, desk_only } => return ledger::measure(records, desk_only),
         Role::Scale(arguments) => return scale::measure(&arguments),
         Role::Page { take } => return page::write(take),
-        Role::Peers(_) | Role::Identity(_) | Role::Decisions | Role::Masking | Role::Approvals => {}
+        Role::Peers(_)
+        | Role::Profile(_)
+        | Role::Identity(_)
+        | Role::Decisions
+        | Role::Masking
+        | Role::Approvals => {}
     }
     let site = Site::new("bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let measured = match command {
         Role::Peers(arguments) => peers::compare(&arguments, &site, &runtime),
+        Role::Profile(arguments) => peers::Stage::new(&site, &runtime)?.profile(&arguments),
         Role::Identity(arguments) => {
             let (port, _answering) = answering(&site, &runtime, "upstream")?;
             identity::compare(arguments, &site, &runtime, port.number())

@@ -1,5 +1,5 @@
-//! `docs/benchmarks.md` and its pictures, made of `docs/benchmarks.json` and of the template `tests/bench/page/benchmarks.md`,
-//! so that no figure on the page was typed by anybody.
+//! `docs/benchmarks.md` and its pictures, made of `docs/benchmarks.json`, of `docs/soak.json` and of the template
+//! `tests/bench/page/benchmarks.md`, so that no figure on the page was typed by anybody.
 //!
 //! The template is Markdown with expressions of Jinja:
 //!
@@ -8,6 +8,7 @@
 //! - `{{ figure("peers-4kb", "graphwarden", "4 KB", "rate") }}`: one median with its unit; `…"rate", "of")` its ratio
 //! - `{{ picture("bench-bytes.svg", "what is on it") }}`: one of the pictures, where there are figures for it
 //! - `{{ taken() }}`: when, on what and with what each group was measured
+//! - `{{ soak() }}`: the summary of the soak
 //!
 //! What was not measured is a dash, a sentence that says so, or no picture: results may hold fewer groups than the page.
 
@@ -17,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
+use graphwarden_soak::Summary;
 use graphwarden_stand::Tools;
 use minijinja::Environment;
 
@@ -26,15 +28,44 @@ use crate::results::{self, Results, Row, Side};
 /// What a cell shows where there is no figure.
 const NOTHING: &str = "–";
 
+/// What the page says in the place of a soak.
+const NO_SOAK: &str = "*No soak is on record.*";
+
 /// Where the page and what it is made of are.
 fn docs() -> PathBuf {
     Tools::find().root().join("docs")
 }
 
+/// What is committed of measurements.
+struct Committed {
+    results: Results,
+    soak: Option<Summary>,
+}
+
+impl Committed {
+    /// Results that are not there are empty; a soak that is not there is none.
+    fn read(docs: &Path) -> Result<Self> {
+        let soak = soak_text(&docs.join("soak.json"))?.map(|text| Summary::read(&text));
+        Ok(Self {
+            results: Results::read(&docs.join("benchmarks.json"))?,
+            soak: soak.transpose().context("docs/soak.json is no summary of a soak")?,
+        })
+    }
+}
+
+/// The text of a soak's summary, where there is one.
+fn soak_text(path: &Path) -> Result<Option<String>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    fs::read_to_string(path).map(Some).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// Renders the page and its pictures; with `take`, of what was measured last.
 pub(crate) fn write(take: bool) -> Result<()> {
-    let (docs, committed) = (docs(), docs().join("benchmarks.json"));
+    let docs = docs();
     if take {
+        let committed = docs.join("benchmarks.json");
         let mut kept = Results::read(&committed)?;
         for group in Results::read(&results::path())?.groups {
             kept.groups.retain(|other| other.group != group.group);
@@ -42,21 +73,27 @@ pub(crate) fn write(take: bool) -> Result<()> {
         }
         kept.groups.sort_by(|one, other| one.group.cmp(&other.group));
         kept.write(&committed)?;
+        let summary = Tools::find().root().join("target/soak/summary.json");
+        if let Some(text) = soak_text(&summary)? {
+            // What cannot be read must not take the place of what can.
+            Summary::read(&text).with_context(|| format!("{} is no summary of a soak", summary.display()))?;
+            fs::write(docs.join("soak.json"), text).context("cannot write docs/soak.json")?;
+        }
     }
-    for (path, content) in rendered(&Results::read(&committed)?)? {
+    for (path, content) in rendered(&Committed::read(&docs)?)? {
         fs::write(docs.join(&path), content).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
 /// The page and its pictures, by their paths in `docs`.
-fn rendered(results: &Results) -> Result<Vec<(PathBuf, String)>> {
+fn rendered(committed: &Committed) -> Result<Vec<(PathBuf, String)>> {
     let template = Tools::find().root().join("tests/bench/page/benchmarks.md");
     let template =
         fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
-    let pictures = plots::all(results)?;
+    let pictures = plots::all(&committed.results, committed.soak.as_ref())?;
     let names: Vec<&'static str> = pictures.iter().map(|(name, _)| *name).collect();
-    let mut files = vec![(PathBuf::from("benchmarks.md"), page(&template, results, names)?)];
+    let mut files = vec![(PathBuf::from("benchmarks.md"), page(&template, committed, names)?)];
     for (name, picture) in pictures {
         files.push((Path::new("images").join(name), picture));
     }
@@ -64,7 +101,8 @@ fn rendered(results: &Results) -> Result<Vec<(PathBuf, String)>> {
 }
 
 /// The template with the figures in their places.
-fn page(template: &str, results: &Results, pictures: Vec<&'static str>) -> Result<String> {
+fn page(template: &str, committed: &Committed, pictures: Vec<&'static str>) -> Result<String> {
+    let results = &committed.results;
     let mut environment = Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     let shared = results.clone();
@@ -84,6 +122,8 @@ fn page(template: &str, results: &Results, pictures: Vec<&'static str>) -> Resul
     });
     let shared = results.clone();
     environment.add_function("taken", move || taken(&shared));
+    let soak = committed.soak.as_ref().map_or_else(|| NO_SOAK.to_owned(), Summary::markdown);
+    environment.add_function("soak", move || soak.trim_end().to_owned());
     let text = environment.render_str(template, ()).map_err(|error| anyhow!("the template: {error:#}"))?;
     Ok(format!("{}\n", text.trim_end()))
 }
@@ -244,15 +284,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_committed_page_is_what_the_committed_results_render_to() -> Result<()> {
-        for (path, content) in rendered(&Results::read(&docs().join("benchmarks.json"))?)? {
+    fn the_committed_page_is_what_the_committed_results_and_the_committed_soak_render_to() -> Result<()> {
+        let committed = Committed::read(&docs())?;
+        for (path, content) in rendered(&committed)? {
             let there = fs::read_to_string(docs().join(&path)).unwrap_or_default();
             assert!(
                 there == content,
-                "docs/{} is not what docs/benchmarks.json gives; `make bench-page` renders it",
+                "docs/{} is not what docs/benchmarks.json and docs/soak.json give; `make bench-page` renders it",
                 path.display()
             );
         }
+        let page = fs::read_to_string(docs().join("benchmarks.md"))?;
+        let soak = committed.soak.map_or_else(|| NO_SOAK.to_owned(), |soak| soak.markdown());
+        assert!(page.contains(soak.trim_end()), "docs/benchmarks.md does not show docs/soak.json");
         Ok(())
     }
 
@@ -291,10 +335,48 @@ mod tests {
         assert!(!goals(&results(row.at_least(0.8))).contains("missed"));
         let page = page(
             "{{ figure('peers-4kb', 'ours', '4 KB', 'rate', true) }} {{ table('scale', []) }}",
-            &missed,
+            &Committed { results: missed, soak: None },
             Vec::new(),
         )?;
         assert_eq!(page, "0.8 *Not measured in these results.*\n");
+        Ok(())
+    }
+
+    #[test]
+    fn a_soak_is_shown_with_its_memory_and_none_without_a_picture() -> Result<()> {
+        const TEMPLATE: &str = "{{ soak() }}\n\n{{ picture('soak-memory.svg', 'Lines') }}";
+        let shown = |soak: Option<Summary>| -> Result<(String, Vec<(&'static str, String)>)> {
+            let committed = Committed { results: Results { schema: 1, groups: Vec::new() }, soak };
+            let pictures = plots::all(&committed.results, committed.soak.as_ref())?;
+            let names = pictures.iter().map(|(name, _)| *name).collect();
+            Ok((page(TEMPLATE, &committed, names)?, pictures))
+        };
+        let (none, pictures) = shown(None)?;
+        assert_eq!((none.as_str(), pictures.len()), ("*No soak is on record.*\n", 0));
+        let part =
+            |of: &str, samples: [[f64; 2]; 3]| serde_json::json!({"of": of, "series_seconds_mib": samples});
+        let soak = serde_json::json!({
+            "seconds": 3_600,
+            "requests": 54_000,
+            "commit": "0000000",
+            "kinds": [],
+            "faults": {"desk frozen for a while": 60},
+            "ledger": {"request": 54_000},
+            "verify": [],
+            "memory": {"parts": [
+                part("Envoy", [[5.0, 140.0], [1_800.0, 151.5], [3_595.0, 150.25]]),
+                part("the desk", [[5.0, 40.0], [1_800.0, 52.0], [3_595.0, 52.5]]),
+            ]},
+            "failures": ["run: 500 (1)"],
+        });
+        let (page, pictures) = shown(Some(Summary::read(&soak.to_string())?))?;
+        assert!(page.contains("54000 requests in 60 minutes at commit `0000000`: **1 failures**."), "{page}");
+        assert!(page.contains("| desk frozen for a while | 60 |"), "{page}");
+        assert!(page.ends_with("\n\n![Lines](images/soak-memory.svg)\n"), "{page}");
+        let [("soak-memory.svg", picture)] = pictures.as_slice() else { panic!("{pictures:?}") };
+        for name in ["Envoy", "the desk", "minutes"] {
+            assert!(picture.contains(&format!("\n{name}\n")), "{name} is not in {picture}");
+        }
         Ok(())
     }
 }

@@ -1,8 +1,11 @@
-//! The pictures of the page: bars for variants of one work, lines over growing work. SVG that reads on a phone, and on
-//! light and dark pages alike: ground and ink follow what the reader prefers, and the series' colours show on both.
+//! The pictures of the page: bars for variants of one work, lines over growing work and over time. SVG that reads on a
+//! phone, and on light and dark pages alike: ground and ink follow what the reader prefers, and the series' colours show
+//! on both.
 
 use anyhow::{Result, anyhow};
+use graphwarden_soak::Summary;
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use crate::results::{Results, Row};
@@ -25,6 +28,8 @@ enum Kind {
         over: &'static str,
         only: &'static [&'static str],
     },
+    /// One line for each part whose memory the soak watched, over its minutes.
+    Memory,
 }
 
 /// Pictures of what was not measured are left out.
@@ -67,6 +72,7 @@ const PLOTS: &[Plot] = &[
         title: "Requests a second, by connections",
         kind: Kind::Lines { groups: &["scale-connections"], metric: "rate", over: "connections", only: &[] },
     },
+    Plot { file: "soak-memory.svg", title: "Memory during the soak (MiB)", kind: Kind::Memory },
 ];
 
 /// Ink and grid; where the reader prefers dark pages, [`STYLE`] replaces the ink.
@@ -93,8 +99,8 @@ const TEXT: i32 = 25;
 /// From one bar to the next, with its name above it.
 const LINE: i32 = 52;
 
-/// Every picture that these results have the figures for: its name and its text.
-pub(crate) fn all(results: &Results) -> Result<Vec<(&'static str, String)>> {
+/// Every picture that these results and this soak have the figures for: its name and its text.
+pub(crate) fn all(results: &Results, soak: Option<&Summary>) -> Result<Vec<(&'static str, String)>> {
     let mut pictures = Vec::new();
     for plot in PLOTS {
         let picture = match plot.kind {
@@ -102,6 +108,7 @@ pub(crate) fn all(results: &Results) -> Result<Vec<(&'static str, String)>> {
             Kind::Lines { groups, metric, over, only } => {
                 lines(results, plot.title, groups, (metric, over), only)
             }
+            Kind::Memory => soak.map_or(Ok(None), |soak| memory(soak, plot.title)),
         };
         if let Some(picture) = picture.map_err(|error| anyhow!("{}: {error}", plot.file))? {
             pictures.push((plot.file, picture));
@@ -183,7 +190,7 @@ fn bars(results: &Results, title: &str, group: &str, metric: &str) -> Drawn {
     })
 }
 
-/// Lines with a legend below. Variants that have only one point are left out.
+/// Lines over growing work. Variants that have only one point are left out.
 fn lines(
     results: &Results,
     title: &str,
@@ -207,25 +214,58 @@ fn lines(
     let points = |variant: &str| -> Vec<(f64, f64)> {
         rows.iter().filter(|(row, _)| row.variant == variant).map(|(row, x)| (*x, row.median)).collect()
     };
-    variants.retain(|variant| points(variant).len() > 1);
-    variants.retain(|variant| only.is_empty() || only.contains(variant));
-    let all: Vec<(f64, f64)> = variants.iter().flat_map(|variant| points(variant)).collect();
-    let edge = |of: fn(&(f64, f64)) -> f64, pick: fn(f64, f64) -> f64| all.iter().map(of).reduce(pick);
-    let (Some(left), Some(right), Some(low), Some(high)) = (
-        edge(|point| point.0, f64::min),
-        edge(|point| point.0, f64::max),
-        edge(|point| point.1, f64::min),
-        edge(|point| point.1, f64::max),
-    ) else {
-        return Ok(None);
-    };
-    let legend = i32::try_from(variants.len()).map_err(|error| error.to_string())? * 32;
+    let series: Vec<Line<'_>> = variants
+        .into_iter()
+        .filter(|variant| only.is_empty() || only.contains(variant))
+        .map(|variant| (variant, points(variant)))
+        .filter(|(_, points)| points.len() > 1)
+        .collect();
+    let Some(Edges { left, right, low, high }) = edges(&series) else { return Ok(None) };
+    chart(title, &series, over, (left..right).log_scale(), (low * 0.8..high * 1.2).log_scale())
+}
+
+/// Lines over the minutes of a soak. Both axes begin at nothing, so that what is flat looks flat and what grows does not.
+fn memory(soak: &Summary, title: &str) -> Drawn {
+    let series: Vec<Line<'_>> = soak.memory().into_iter().filter(|(_, points)| points.len() > 1).collect();
+    let Some(Edges { right, high, .. }) = edges(&series) else { return Ok(None) };
+    chart(title, &series, "minutes", 0.0..right, 0.0..high * 1.1)
+}
+
+/// The name of a line, and its points.
+type Line<'a> = (&'a str, Vec<(f64, f64)>);
+
+/// Between what all points are.
+struct Edges {
+    left: f64,
+    right: f64,
+    low: f64,
+    high: f64,
+}
+
+/// `None` where there are no points.
+fn edges(series: &[Line<'_>]) -> Option<Edges> {
+    let all = || series.iter().flat_map(|(_, points)| points);
+    Some(Edges {
+        left: all().map(|point| point.0).reduce(f64::min)?,
+        right: all().map(|point| point.0).reduce(f64::max)?,
+        low: all().map(|point| point.1).reduce(f64::min)?,
+        high: all().map(|point| point.1).reduce(f64::max)?,
+    })
+}
+
+/// Lines with a legend below, on whatever axes they are given.
+fn chart<X, Y>(title: &str, series: &[Line<'_>], over: &str, x: X, y: Y) -> Drawn
+where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+    Y: AsRangedCoord<Value = f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
+    let legend = i32::try_from(series.len()).map_err(|error| error.to_string())? * 32;
     drawn(title, 440 + legend, |canvas| {
         let (chart, below) = canvas.margin(44, 0, 0, 16).split_vertically(380);
-        let mut chart = ChartBuilder::on(&chart)
-            .x_label_area_size(64)
-            .y_label_area_size(92)
-            .build_cartesian_2d((left..right).log_scale(), (low * 0.8..high * 1.2).log_scale())?;
+        let mut chart =
+            ChartBuilder::on(&chart).x_label_area_size(64).y_label_area_size(92).build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -239,10 +279,10 @@ fn lines(
             .label_style(ink(TEXT - 3))
             .axis_desc_style(ink(TEXT - 3))
             .draw()?;
-        for (index, variant) in variants.iter().enumerate() {
+        for (index, (variant, points)) in series.iter().enumerate() {
             let ours = variant.starts_with("graphwarden");
             let style = colour(variant, index).stroke_width(if ours { 4 } else { 2 });
-            chart.draw_series(LineSeries::new(points(variant), style))?;
+            chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
             let top = i32::try_from(index)? * 32 + 8;
             below.draw(&PathElement::new([(16, top + 10), (56, top + 10)], style))?;
             below.draw(&Text::new((*variant).to_owned(), (66, top), ink(TEXT - 2)))?;

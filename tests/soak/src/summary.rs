@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::account::Ledger;
@@ -93,6 +94,18 @@ impl Summary {
         Self { document, failures }
     }
 
+    /// The one that [`Self::json`] gave this text of.
+    pub fn read(text: &str) -> Result<Self> {
+        let document: Value = serde_json::from_str(text)?;
+        // Whatever is not there is shown as nothing: failures that are missing would be shown as none.
+        let failures =
+            serde_json::from_value(document["failures"].clone()).context("a soak says what failed")?;
+        for part in ["/requests", "/kinds", "/faults", "/ledger", "/verify", "/memory/parts"] {
+            ensure!(document.pointer(part).is_some(), "a soak has `{part}`");
+        }
+        Ok(Self { document, failures })
+    }
+
     /// What went wrong; empty where nothing did.
     pub fn failures(&self) -> &[String] {
         &self.failures
@@ -103,6 +116,25 @@ impl Summary {
         format!("{:#}\n", self.document)
     }
 
+    /// For a picture: whose memory, and its samples over all of the time, as minutes and MiB.
+    pub fn memory(&self) -> Vec<(&str, Vec<(f64, f64)>)> {
+        let parts = self.document["memory"]["parts"].as_array().into_iter().flatten();
+        parts
+            .filter_map(|part| {
+                let samples = part["series_seconds_mib"].as_array()?.iter();
+                let samples =
+                    samples.filter_map(|pair| Some((pair[0].as_f64()? / 60.0, pair[1].as_f64()?))).collect();
+                Some((part["of"].as_str()?, samples))
+            })
+            .collect()
+    }
+
+    /// Whether it lasted long enough to say whether memory is flat.
+    fn is_judged(&self) -> bool {
+        let parts = self.document["memory"]["parts"].as_array();
+        parts.is_some_and(|parts| !parts.is_empty() && parts.iter().all(|part| part["judged"] == json!(true)))
+    }
+
     /// For people: paragraphs and tables without a heading.
     pub fn markdown(&self) -> String {
         let whole = &self.document;
@@ -111,10 +143,14 @@ impl Summary {
             whole["requests"],
             whole["seconds"].as_u64().unwrap_or_default() / 60,
             whole["commit"].as_str().unwrap_or_default(),
-            match self.failures.len() {
-                0 => "every one has its outcome in the ledger, nothing unmasked was seen, no module ended, and memory is flat"
+            match (self.failures.len(), self.is_judged()) {
+                (0, true) =>
+                    "every one has its outcome in the ledger, nothing unmasked was seen, no module ended, and memory is flat"
+                        .to_owned(),
+                (0, false) => "every one has its outcome in the ledger, nothing unmasked was seen, and no module ended; too short \
+                     to say anything about memory"
                     .to_owned(),
-                count => format!("**{count} failures**"),
+                (count, _) => format!("**{count} failures**"),
             }
         );
         for failure in self.failures.iter().take(20) {
@@ -252,4 +288,56 @@ pub(crate) fn commit() -> String {
         .filter(|output| output.status.success())
         .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(failures: &[&str]) -> Value {
+        let mut series = Series::default();
+        for second in 0..240 {
+            series.add(f64::from(second) * 15.0, Some(150 << 20));
+        }
+        let line = series.line(0.0, 3_600.0).expect("a line");
+        json!({
+            "seconds": 3_600,
+            "commit": "0000000",
+            "requests": 54_000,
+            "kinds": [{"kind": "run", "sent": 54_000, "as_expected": 54_000, "fates": {"200": 54_000}}],
+            "faults": {"desk frozen for a while": 60},
+            "ledger": {"request": 54_000},
+            "verify": ["54000 records"],
+            "memory": {"limit_mib_an_hour": 8.0, "judged_from": 0, "judged_to": 3_600, "parts": [memory("Envoy", &series, line, true)]},
+            "failures": failures,
+        })
+    }
+
+    #[test]
+    fn a_summary_that_is_read_again_says_the_same() -> Result<()> {
+        for failures in [&["run: 500 (1)"] as &[&str], &[]] {
+            let written = Summary {
+                document: document(failures),
+                failures: failures.iter().map(|&failure| failure.to_owned()).collect(),
+            };
+            let read = Summary::read(&written.json())?;
+            assert_eq!(read.failures(), failures);
+            assert_eq!(read.markdown(), written.markdown());
+            assert_eq!(read.json(), written.json());
+            let parts = read.memory();
+            let [("Envoy", samples)] = parts.as_slice() else { panic!("{parts:?}") };
+            assert_eq!(samples.len(), 120);
+            assert_eq!(samples[1], (0.5, 150.0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_say_what_failed_is_no_summary() {
+        for missing in ["failures", "memory", "ledger"] {
+            let mut document = document(&[]);
+            document.as_object_mut().expect("an object").remove(missing);
+            assert!(Summary::read(&document.to_string()).is_err(), "{missing}");
+        }
+    }
 }

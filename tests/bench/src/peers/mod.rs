@@ -8,6 +8,7 @@
 
 mod chain;
 mod measure;
+pub(crate) mod profile;
 mod rows;
 mod shapes;
 
@@ -120,7 +121,7 @@ struct Variant {
 }
 
 /// What all variants share.
-struct Stage<'a> {
+pub(crate) struct Stage<'a> {
     site: &'a Site,
     runtime: &'a tokio::runtime::Runtime,
     issuer: Issuer,
@@ -133,10 +134,7 @@ struct Stage<'a> {
 
 /// Measures each size, prints and keeps the figures; an error where a bar is missed.
 pub(crate) fn compare(arguments: &Arguments, site: &Site, runtime: &tokio::runtime::Runtime) -> Result<()> {
-    let (upstream, upstream_part) = crate::answering(site, runtime, "upstream")?;
-    let (desk, desk_part) = crate::answering(site, runtime, "desk")?;
-    let issuer = runtime.block_on(Issuer::start())?;
-    let stage = Stage { site, runtime, issuer, upstream, desk, desk_part, _upstream_part: upstream_part };
+    let stage = Stage::new(site, runtime)?;
     let mut missed = Vec::new();
     for size in &arguments.size {
         let mut variants = stage.start(arguments, *size)?;
@@ -150,6 +148,16 @@ pub(crate) fn compare(arguments: &Arguments, site: &Site, runtime: &tokio::runti
     }
     ensure!(missed.is_empty(), "{}", missed.join("; "));
     Ok(())
+}
+
+impl<'a> Stage<'a> {
+    /// Starts what all variants share.
+    pub(crate) fn new(site: &'a Site, runtime: &'a tokio::runtime::Runtime) -> Result<Self> {
+        let (upstream, upstream_part) = crate::answering(site, runtime, "upstream")?;
+        let (desk, desk_part) = crate::answering(site, runtime, "desk")?;
+        let issuer = runtime.block_on(Issuer::start())?;
+        Ok(Self { site, runtime, issuer, upstream, desk, desk_part, _upstream_part: upstream_part })
+    }
 }
 
 impl Stage<'_> {
