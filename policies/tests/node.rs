@@ -3,7 +3,7 @@
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 
 use graphwarden_policies::access::{Call, Effect};
-use graphwarden_policies::evidence::{Chain, Kind, Record, Succession};
+use graphwarden_policies::evidence::{Chain, End, Kind, Record, ResponseRecord, Succession};
 use graphwarden_policies::identity::{Identity, NoNative, TokenCache};
 use graphwarden_policies::masking::Media;
 use graphwarden_policies::policy::Policy;
@@ -105,4 +105,34 @@ fn a_sealed_line_is_the_next_of_its_chain() {
     let mut chain = Chain::new("c".to_owned());
     let line = chain.seal(&Record::new(Kind::Start, "x", "gate", NOW * 1_000_000)).unwrap();
     assert!(Succession::from_start("c").accept(&line.bytes).is_ok());
+}
+
+#[wasm_bindgen_test]
+fn a_recorded_body_is_escaped_as_serde_json_escapes_it_wherever_quotes_and_backslashes_stand() {
+    let mut chain = Chain::new("c".to_owned());
+    for marks in 0..=u8::MAX {
+        let body: String = (0..8)
+            .map(|byte| match (marks >> byte & 1, byte % 2) {
+                (1, 0) => '"',
+                (1, _) => '\\',
+                _ => 'x',
+            })
+            .collect();
+        let body = format!("{body}é\n{body}ab");
+        let mut record = Record::new(Kind::Outcome, "x", "gate", NOW * 1_000_000);
+        record.response = Some(ResponseRecord {
+            status: 200,
+            masked: std::collections::BTreeMap::new(),
+            bytes: 0,
+            body: Some(body.clone()),
+            segments: None,
+            body_truncated: false,
+            body_sha256: None,
+            duration_us: 1,
+            end: End::Complete,
+        });
+        let line = String::from_utf8(chain.seal(&record).unwrap().bytes).unwrap();
+        let expected = format!("\"body\":{}}}}}", serde_json::to_string(&body).unwrap());
+        assert!(line.ends_with(&expected), "{line}");
+    }
 }

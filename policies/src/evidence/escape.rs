@@ -31,6 +31,7 @@ pub(super) fn write_string(text: &str, output: &mut Vec<u8>) {
 
 /// The eight bytes, none of them a control character, with a backslash before each quote and backslash, and how
 /// many bytes that makes. Without a branch: where quotes stand in JSON is what no predictor learns.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[inline]
 fn escape_marked(bytes: &[u8; 8]) -> ([u8; 16], usize) {
     let mut escaped = [0; 16];
@@ -48,6 +49,58 @@ fn escape_marked(bytes: &[u8; 8]) -> ([u8; 16], usize) {
         length += 1;
     }
     (escaped, length)
+}
+
+/// The same, with what WebAssembly has for it: the marks choose a row of [`PLACES`], and one instruction puts every byte in
+/// its place. (A fortieth of what a request costs.)
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[inline]
+fn escape_marked(bytes: &[u8; 8]) -> ([u8; 16], usize) {
+    use core::arch::wasm32::{
+        i8x16_bitmask, u8x16_eq, u8x16_splat, u8x16_swizzle, u64x2, u64x2_extract_lane, v128_or,
+    };
+
+    // Behind the text stands the backslash that is put in between.
+    let text = u64x2(u64::from_le_bytes(*bytes), u64::from(b'\\'));
+    let marked = v128_or(u8x16_eq(text, u8x16_splat(b'"')), u8x16_eq(text, u8x16_splat(b'\\')));
+    let marks = usize::from(i8x16_bitmask(marked).to_le_bytes()[0]);
+    let [low, high] = PLACES.get(marks).copied().unwrap_or_default();
+    let escaped = u8x16_swizzle(text, u64x2(low, high));
+    let mut both = [0; 16];
+    let (first, second) = both.split_at_mut(8);
+    first.copy_from_slice(&u64x2_extract_lane::<0>(escaped).to_le_bytes());
+    second.copy_from_slice(&u64x2_extract_lane::<1>(escaped).to_le_bytes());
+    (both, 8 + marks.count_ones() as usize)
+}
+
+/// For each set of marked bytes of eight: which byte of the text stands at each place once it is escaped. The eighth is the
+/// backslash.
+#[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
+static PLACES: [[u64; 2]; 256] = places();
+
+#[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which finds an index that is out of bounds"
+)]
+const fn places() -> [[u64; 2]; 256] {
+    let mut rows = [[0; 2]; 256];
+    let mut marks = 0;
+    while marks < 256 {
+        let (mut row, mut place, mut byte) = (0u128, 0, 0);
+        while byte < 8 {
+            if marks >> byte & 1 == 1 {
+                row |= 8 << (8 * place);
+                place += 1;
+            }
+            row |= byte << (8 * place);
+            place += 1;
+            byte += 1;
+        }
+        rows[marks] = [row as u64, (row >> 64) as u64];
+        marks += 1;
+    }
+    rows
 }
 
 #[inline]
@@ -92,6 +145,23 @@ mod tests {
                 text.push_str("bcdefghij");
                 assert_eq!(written(&text), serde_json::to_string(&text).unwrap());
             }
+        }
+    }
+
+    #[test]
+    fn every_row_of_places_is_what_escaping_by_hand_makes() {
+        for marks in 0..=u8::MAX {
+            let bytes: [u8; 8] =
+                std::array::from_fn(|byte| if marks >> byte & 1 == 1 { b'"' } else { b'a' + byte as u8 });
+            let (escaped, length) = escape_marked(&bytes);
+            let row: Vec<u8> =
+                PLACES[usize::from(marks)].iter().flat_map(|half| half.to_le_bytes()).collect();
+            let by_row: Vec<u8> = row
+                .iter()
+                .take(length)
+                .map(|from| *bytes.get(usize::from(*from)).unwrap_or(&b'\\'))
+                .collect();
+            assert_eq!(by_row, escaped[..length], "{marks:#010b}");
         }
     }
 
