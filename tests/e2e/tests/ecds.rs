@@ -77,20 +77,25 @@ fn config(site: &Site, ports: [&Port; 2], langgraph: u16, desk: u16) -> Result<S
     })
 }
 
+/// Desk, upstream and Envoy under the first policy.
+async fn start(site: &Site, issuer: &Issuer) -> Result<(Desk, Upstream, Envoy)> {
+    let desk = Desk::start(site, issuer.url()).await?;
+    let upstream = Upstream::start(script).await?;
+    let (port, admin) = (free_port()?, free_port()?);
+    fs::create_dir_all(site.folder().join("gate"))?;
+    hand_out(site, &filter(site, issuer, 0, false)?)?;
+    let config = config(site, [&port, &admin], upstream.port(), desk.port())?;
+    Envoy::validate_text(site, &config).await?;
+    let keys = [("KEY_0", PAIRS[0].0), ("KEY_1", PAIRS[1].0)];
+    let envoy = Envoy::start_text(site, ("gate", &config), (port, admin), &keys).await?;
+    Ok((desk, upstream, envoy))
+}
+
 #[test]
 fn a_policy_changes_under_load_and_no_request_is_dropped_or_judged_by_two() {
     run("ecds", async |site: &Site| {
         let issuer = Issuer::start().await?;
-        let desk = Desk::start(site, issuer.url()).await?;
-        let upstream = Upstream::start(script).await?;
-        let (port, admin) = (free_port()?, free_port()?);
-        fs::create_dir_all(site.folder().join("gate"))?;
-        hand_out(site, &filter(site, &issuer, 0, false)?)?;
-        let config = config(site, [&port, &admin], upstream.port(), desk.port())?;
-        Envoy::validate_text(site, &config).await?;
-        let keys = [("KEY_0", PAIRS[0].0), ("KEY_1", PAIRS[1].0)];
-        let envoy = Envoy::start_text(site, ("gate", &config), (port, admin), &keys).await?;
-
+        let (_desk, upstream, envoy) = start(site, &issuer).await?;
         let token = issuer.token(Person::Analyst);
         let done = Arc::new(AtomicBool::new(false));
         let counts: Arc<[AtomicUsize; 2]> = Arc::default();
@@ -145,5 +150,40 @@ fn a_policy_changes_under_load_and_no_request_is_dropped_or_judged_by_two() {
             upstream.seen().len()
         );
         Ok(())
+    });
+}
+
+#[test]
+fn what_waits_for_the_desk_outlives_the_policy_that_it_was_written_under() {
+    run("ecds_desk", async |site: &Site| {
+        let issuer = Issuer::start().await?;
+        let (mut desk, _upstream, envoy) = start(site, &issuer).await?;
+        let token = issuer.token(Person::Analyst);
+        let ask = async || -> Result<Value> {
+            let ask = Ask::post("/assistants/search", &json!({})).bearer(&token);
+            let answer = ask.send(envoy.port()).await?;
+            answer.expect_status(200)?;
+            answer.json()
+        };
+        ask().await?;
+        desk.kill();
+        // Reads need no record beforehand.
+        let mut asked = 1;
+        for which in [0, 1, 0, 1] {
+            hand_out(site, &filter(site, &issuer, which, false)?)?;
+            wait_until("an answer under the policy", Duration::from_secs(20), async || {
+                asked += 1;
+                ask().await.is_ok_and(|body| body["key"] == PAIRS[which].0)
+            })
+            .await?;
+        }
+        desk.resume().await?;
+        let mut recorded = 0;
+        let all = wait_until("the lines of all policies", Duration::from_secs(30), async || {
+            let lines = desk.export(site).unwrap_or_default();
+            recorded = lines.iter().filter(|line| line["kind"] == "outcome").count();
+            recorded == asked
+        });
+        all.await.with_context(|| format!("{recorded} of {asked} are recorded"))
     });
 }
