@@ -115,7 +115,8 @@ const DEFAULT_BODY_LIMIT: usize = 64 << 10;
 const LARGEST_BODY_LIMIT: usize = 1 << 20;
 const DEFAULT_STREAM_LIMIT: usize = 1 << 20;
 const LARGEST_STREAM_LIMIT: usize = 64 << 20;
-const DEFAULT_QUEUE: usize = 16 << 20;
+/// An open exchange, be it a stream that lasts for hours, has 2 KiB of it set aside: this is enough for 32,000 in a worker.
+const DEFAULT_QUEUE: usize = 64 << 20;
 const SMALLEST_QUEUE: usize = 64 << 10;
 const LARGEST_QUEUE: usize = 256 << 20;
 
