@@ -257,8 +257,10 @@ impl Envoy {
         self.part.memory()
     }
 
-    /// The statistics as Prometheus scrapes them.
+    /// The statistics as Prometheus scrapes them, with all that has been counted until now.
     pub async fn prometheus(&self) -> Result<String> {
+        // The module shows its counters at its tick, every 50 ms.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let url = format!("http://127.0.0.1:{}/stats/prometheus", self.admin());
         Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
     }

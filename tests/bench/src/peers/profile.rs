@@ -109,10 +109,8 @@ impl Stage<'_> {
         Ok(Spell { processor: spent.0.saturating_sub(spent.1).as_secs_f64() * 1e6 / answers, parts })
     }
 
-    /// What the watches have counted, once the last of it is shown.
+    /// What the watches have counted.
     fn sums(&self, variant: &Variant) -> Result<Sums> {
-        // Counters are shown at a tick, every 50 ms.
-        std::thread::sleep(Duration::from_millis(200));
         let page = self.runtime.block_on(variant.envoy.prometheus())?;
         let mut sums = [0.0; WATCHES.len() + 1];
         for (sum, name) in sums.iter_mut().zip(WATCHES.map(|(name, _)| name).into_iter().chain([REQUEST])) {
