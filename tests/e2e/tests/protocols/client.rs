@@ -26,6 +26,8 @@ pub(crate) struct Ask {
     pub(crate) trailers: Vec<(String, String)>,
     /// Leaves once the first of the body has come.
     pub(crate) leaves: bool,
+    /// Asks with an extended CONNECT (RFC 8441, RFC 9220) for a tunnel, although none is offered.
+    pub(crate) tunnels: bool,
 }
 
 /// What came back.
@@ -159,7 +161,11 @@ impl Ask {
         let driver = tokio::spawn(connection);
         let mut client = client.ready().await?;
         let ends = self.body.is_none() && self.trailers.is_empty();
-        let (response, mut sending) = client.send_request(self.head(port)?, ends)?;
+        let mut head = self.head(port)?;
+        if self.tunnels {
+            head.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        }
+        let (response, mut sending) = client.send_request(head, ends)?;
         if !ends {
             // Where the gate has answered already, the answer tells.
             let _ = sending
@@ -216,7 +222,11 @@ impl Ask {
         let connection = endpoint.connect(address, "localhost")?.await.context("no QUIC connection")?;
         let (mut driver, mut client) = h3::client::new(h3_quinn::Connection::new(connection.clone())).await?;
         let driving = tokio::spawn(async move { std::future::poll_fn(|cx| driver.poll_close(cx)).await });
-        let mut stream = client.send_request(self.head(port)?).await?;
+        let mut head = self.head(port)?;
+        if self.tunnels {
+            head.extensions_mut().insert(h3::ext::Protocol::WEB_TRANSPORT);
+        }
+        let mut stream = client.send_request(head).await?;
         if let Some(body) = &self.body {
             let _ = stream.send_data(Bytes::from(body.clone())).await;
         }
@@ -226,7 +236,12 @@ impl Ask {
             let _ = stream.send_trailers(self.trailers()?).await;
             let _ = stream.finish().await;
         }
-        let head = stream.recv_response().await?;
+        let head = loop {
+            let head = stream.recv_response().await?;
+            if !head.status().is_informational() {
+                break head;
+            }
+        };
         let mut got =
             Got { status: head.status().as_u16(), headers: head.headers().clone(), ..Got::default() };
         got.complete = loop {

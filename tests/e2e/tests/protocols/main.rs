@@ -208,11 +208,6 @@ impl<'a> Stand<'a> {
             ),
             ("100-continue", plain.clone().header("expect", "100-continue")),
         ] {
-            if version == Version::Three && what == "100-continue" {
-                // The client's library takes the 100 for the answer.
-                self.send(version, &plain).await?;
-                continue;
-            }
             let got = self.send(version, &ask).await.context(what)?;
             ensure!(got.status == 200 && got.complete, "{what}: {} {}", got.status, got.text());
         }
@@ -287,17 +282,31 @@ impl<'a> Stand<'a> {
             ensure!(!self.seen().iter().any(upgraded), "h2c was forwarded");
         }
         let before = self.seen().len();
-        for method in ["TRACE", "CONNECT"] {
+        for (method, tunnels) in [("TRACE", false), ("CONNECT", false), ("CONNECT", true)] {
             let mut ask = self.ask(method, &format!("/threads/{THREAD}"), over, "");
+            ask.tunnels = tunnels;
             if method == "CONNECT" && version == Version::One {
                 ask.path = "langgraph:443".to_owned();
             }
-            // Who is not answered at all is refused by the protocol.
-            if let Ok(got) = self.send(version, &ask).await {
-                ensure!((400..=405).contains(&got.status) || got.status == 501, "{method}: {}", got.status);
+            match self.send(version, &ask).await {
+                Ok(got) => {
+                    ensure!(
+                        (400..=405).contains(&got.status) || got.status == 501,
+                        "{method}: {}",
+                        got.status
+                    );
+                }
+                // Who is not answered at all is refused by the protocol, and by Envoy, not by the client's library.
+                Err(error) => {
+                    let library = error.downcast_ref::<h2::Error>();
+                    ensure!(
+                        library.is_none_or(|error| error.is_remote() || error.is_io()),
+                        "{method}: {error:#}"
+                    );
+                }
             }
         }
-        ensure!(self.seen().len() == before, "TRACE or CONNECT was forwarded");
+        ensure!(self.seen().len() == before, "TRACE, CONNECT or a tunnel was forwarded");
         Ok(())
     }
 }
