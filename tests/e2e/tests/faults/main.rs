@@ -7,10 +7,12 @@
 
 mod between;
 mod clients;
+mod clock;
 mod desk;
 mod invariants;
 mod issuer;
 mod langgraph;
 mod load;
+mod rebuilt;
 mod restart;
 mod worker;

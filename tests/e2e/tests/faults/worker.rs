@@ -2,7 +2,6 @@
 //! that is handed out with a trap built into it, which a request with as many headers as no other has springs.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,110 +10,37 @@ use graphwarden_e2e::{Gate, billing, expect_masked, reason};
 use graphwarden_stand::{Ask, Filter, Person, Site, run, wait_until};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use wasm_encoder::reencode::{Error, Reencode};
-use wasm_encoder::{BlockType, CodeSection, ExportKind, Function, FunctionSection, Instruction, Module};
-use wasmparser::{ExternalKind, FunctionSectionReader, Parser, Payload, TypeRef};
+use wasm_encoder::{BlockType, Instruction};
 
 use crate::invariants::chains_are_whole;
 use crate::load::{Load, summary, thread, upstream};
+use crate::rebuilt::{Shipped, TAKES_HEADERS};
 
 /// With so many headers, pseudo-headers among them, a request springs the trap.
 const SPRINGS: i32 = 91;
 /// How many requests are held when it springs.
 const HELD: u64 = 8;
-/// What the host calls with a request's headers.
-const TAKES_HEADERS: &str = "proxy_on_request_headers";
 /// Longer than the hold of this test's policy, which is what `stream_idle_timeout` has to be.
 const IDLE: &str = "8s";
 
-/// Adds a function that traps or calls the one that takes a request's headers, and exports it in its place.
-struct Trapper {
-    takes_headers: u32,
-    ty: u32,
-    added: u32,
-}
-
-impl Reencode for Trapper {
-    type Error = std::convert::Infallible;
-
-    fn parse_function_section(
-        &mut self,
-        functions: &mut FunctionSection,
-        section: FunctionSectionReader<'_>,
-    ) -> Result<(), Error<Self::Error>> {
-        wasm_encoder::reencode::utils::parse_function_section(self, functions, section)?;
-        functions.function(self.ty);
-        Ok(())
-    }
-
-    fn parse_code_section(
-        &mut self,
-        code: &mut CodeSection,
-        section: wasmparser::CodeSectionReader<'_>,
-    ) -> Result<(), Error<Self::Error>> {
-        wasm_encoder::reencode::utils::parse_code_section(self, code, section)?;
-        let mut function = Function::new([]);
-        for instruction in [
-            Instruction::LocalGet(1),
-            Instruction::I32Const(SPRINGS),
-            Instruction::I32Eq,
-            Instruction::If(BlockType::Empty),
-            Instruction::Unreachable,
-            Instruction::End,
-            Instruction::LocalGet(0),
-            Instruction::LocalGet(1),
-            Instruction::LocalGet(2),
-            Instruction::Call(self.takes_headers),
-            Instruction::End,
-        ] {
-            function.instruction(&instruction);
-        }
-        code.function(&function);
-        Ok(())
-    }
-
-    fn parse_export(
-        &mut self,
-        exports: &mut wasm_encoder::ExportSection,
-        export: wasmparser::Export<'_>,
-    ) -> Result<(), Error<Self::Error>> {
-        if export.kind == ExternalKind::Func && export.name == TAKES_HEADERS {
-            exports.export(export.name, ExportKind::Func, self.added);
-            return Ok(());
-        }
-        wasm_encoder::reencode::utils::parse_export(self, exports, export)
-    }
-}
-
 /// The module that is handed out, with the trap.
 fn trapped(site: &Site) -> Result<PathBuf> {
-    let shipped = fs::read(site.tools().module()?)?;
-    let (mut imported, mut types, mut takes_headers) = (0, Vec::new(), None);
-    for payload in Parser::new(0).parse_all(&shipped) {
-        match payload? {
-            Payload::ImportSection(imports) => {
-                for import in imports.into_imports() {
-                    imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
-                }
-            }
-            Payload::FunctionSection(functions) => types = functions.into_iter().collect::<Result<_, _>>()?,
-            Payload::ExportSection(exports) => {
-                for export in exports {
-                    let export = export?;
-                    if export.name == TAKES_HEADERS {
-                        takes_headers = Some(export.index);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    let takes_headers = takes_headers.context("nothing takes a request's headers")?;
-    let ty = *types.get(usize::try_from(takes_headers - imported)?).context("no type")?;
-    let added = imported + u32::try_from(types.len())?;
-    let mut module = Module::new();
-    Trapper { takes_headers, ty, added }.parse_core_module(&mut module, Parser::new(0), &shipped)?;
-    site.write("trapped.wasm", module.finish())
+    let shipped = Shipped::read(site)?;
+    let takes_headers = shipped.export(TAKES_HEADERS)?;
+    let trap = [
+        Instruction::LocalGet(1),
+        Instruction::I32Const(SPRINGS),
+        Instruction::I32Eq,
+        Instruction::If(BlockType::Empty),
+        Instruction::Unreachable,
+        Instruction::End,
+        Instruction::LocalGet(0),
+        Instruction::LocalGet(1),
+        Instruction::LocalGet(2),
+        Instruction::Call(takes_headers.index),
+        Instruction::End,
+    ];
+    shipped.with(site, "trapped.wasm", &[(takes_headers, &trap)])
 }
 
 /// Asks with one header more each time, until the trap springs: how many the proxy adds is its own business.
