@@ -19,6 +19,7 @@ use graphwarden_stand::{
     Answer, Ask, Desk, Envoy, EnvoySetup, Issuer, Person, Site, standard_policy, wait_until,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// A thread's id, for paths.
 pub const THREAD: &str = "01a20302-2b19-7586-827f-8a80cbc7f389";
@@ -94,6 +95,28 @@ impl Gate {
     /// Sends a request with this person's token.
     pub async fn send(&self, person: Person, ask: Ask) -> Result<Answer> {
         ask.bearer(&self.token(person)).send(self.port()).await
+    }
+
+    /// Sends a run of [`billing`] in the background, as the engineer.
+    #[must_use]
+    pub fn bill(&self, amount: u64) -> JoinHandle<Result<Answer>> {
+        let (request, port) = (billing(amount).bearer(&self.token(Person::Engineer)), self.port());
+        tokio::spawn(async move { request.send(port).await })
+    }
+
+    /// The approval that waits for the manager, and its id before it.
+    pub async fn waiting(&self) -> Result<(String, Value)> {
+        let manager = self.token(Person::Manager);
+        let approval = self.desk.wait_for_approval(&manager, Duration::from_secs(10)).await?;
+        let id = approval["id"].as_str().context("an approval without an id")?.to_owned();
+        Ok((id, approval))
+    }
+
+    /// The manager says `approve` or `deny`, and the desk takes it.
+    pub async fn decide(&self, id: &str, decision: &str, comment: &str) -> Result<()> {
+        let (status, body) = self.desk.decide(&self.token(Person::Manager), id, decision, comment).await?;
+        ensure!(status == 200, "{status} {body}");
+        Ok(())
     }
 
     /// Outcome lines in the desk, once there are as many; the gate delivers them a moment later.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use graphwarden_e2e::{Gate, billing, expect_masked, expect_refusal, reason};
-use graphwarden_stand::{Act, Answer, EnvoySetup, Person, Reply, Site, Upstream, run, wait_until};
+use graphwarden_stand::{Act, EnvoySetup, Person, Reply, Site, Upstream, run, wait_until};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -22,26 +22,13 @@ fn hold(setup: &mut EnvoySetup, time: &str) {
     }
 }
 
-/// Sends a run of `billing` in the background, as the engineer.
-fn ask(gate: &Gate, amount: u64) -> tokio::task::JoinHandle<Result<Answer>> {
-    let (request, port) = (billing(amount).bearer(&gate.token(Person::Engineer)), gate.port());
-    tokio::spawn(async move { request.send(port).await })
-}
-
-/// The id of the one approval that waits.
-async fn waiting(gate: &Gate) -> Result<(String, Value)> {
-    let approval = gate.desk.wait_for_approval(&gate.token(Person::Manager), SOON).await?;
-    let id = approval["id"].as_str().context("an approval without an id")?.to_owned();
-    Ok((id, approval))
-}
-
 #[test]
 fn a_held_request_goes_on_once_a_manager_agrees() {
     run("approved", async |site: &Site| {
         let upstream = upstream().await?;
         let gate = Gate::before(site, upstream.port()).await?;
-        let asked = ask(&gate, 12);
-        let (id, approval) = waiting(&gate).await?;
+        let asked = gate.bill(12);
+        let (id, approval) = gate.waiting().await?;
         ensure!(upstream.seen().is_empty(), "it was forwarded before anyone agreed");
         ensure!(approval["requester"]["subject"] == "u-eli", "{approval}");
         // The approver sees the body, masked.
@@ -55,9 +42,7 @@ fn a_held_request_goes_on_once_a_manager_agrees() {
             ensure!(status == 403, "{person:?}: {status} {body}");
         }
         ensure!(upstream.seen().is_empty(), "it was forwarded on the wrong person's word");
-        let (status, body) =
-            gate.desk.decide(&gate.token(Person::Manager), &id, "approve", "go ahead").await?;
-        ensure!(status == 200, "{status} {body}");
+        gate.decide(&id, "approve", "go ahead").await?;
 
         let answer = asked.await??;
         answer.expect_status(200)?;
@@ -66,8 +51,8 @@ fn a_held_request_goes_on_once_a_manager_agrees() {
         ensure!(serde_json::from_slice::<Value>(&seen[0].body)?["input"]["amount"] == 12, "the body changed");
 
         // The approval is spent: the same again asks anew.
-        let again = ask(&gate, 12);
-        let (second, _) = waiting(&gate).await?;
+        let again = gate.bill(12);
+        let (second, _) = gate.waiting().await?;
         ensure!(second != id, "an approval counted twice");
         again.abort();
         Ok(())
@@ -79,15 +64,13 @@ fn a_request_that_was_denied_or_whose_client_left_is_never_forwarded() {
     run("denied", async |site: &Site| {
         let upstream = upstream().await?;
         let gate = Gate::before(site, upstream.port()).await?;
-        let asked = ask(&gate, 13);
-        let (id, _) = waiting(&gate).await?;
-        let (status, body) =
-            gate.desk.decide(&gate.token(Person::Manager), &id, "deny", "not this month").await?;
-        ensure!(status == 200, "{status} {body}");
+        let asked = gate.bill(13);
+        let (id, _) = gate.waiting().await?;
+        gate.decide(&id, "deny", "not this month").await?;
         expect_refusal(&asked.await??, 403, "approval_denied")?;
 
         let conversation = billing(16).bearer(&gate.token(Person::Engineer)).open(gate.port()).await?;
-        waiting(&gate).await?;
+        gate.waiting().await?;
         drop(conversation);
         let manager = gate.token(Person::Manager);
         // The gate learns the approval's id with the answer to its first question, at most 20 s after it.
@@ -106,7 +89,7 @@ fn a_hold_ends_with_the_approvals_address_and_the_same_request_meets_it_again() 
         let upstream = upstream().await?;
         let gate = Gate::with(site, upstream.port(), |setup| hold(setup, "2s")).await?;
         let started = Instant::now();
-        let answer = ask(&gate, 14).await??;
+        let answer = gate.bill(14).await??;
         expect_refusal(&answer, 403, "approval_pending")?;
         ensure!(started.elapsed() < SOON, "the hold took {:?}", started.elapsed());
         let body = answer.json()?;
@@ -114,12 +97,11 @@ fn a_hold_ends_with_the_approvals_address_and_the_same_request_meets_it_again() 
         ensure!(body["approval"]["url"].as_str().is_some_and(|url| url.contains(&id)), "{body}");
         ensure!(upstream.seen().is_empty());
 
-        let (status, body) = gate.desk.decide(&gate.token(Person::Manager), &id, "approve", "").await?;
-        ensure!(status == 200, "{status} {body}");
+        gate.decide(&id, "approve", "").await?;
         // Other bytes are another request.
-        let other = ask(&gate, 15).await??;
+        let other = gate.bill(15).await??;
         expect_refusal(&other, 403, "approval_pending")?;
-        ask(&gate, 14).await??.expect_status(200)?;
+        gate.bill(14).await??.expect_status(200)?;
         ensure!(upstream.seen().len() == 1, "{:?}", upstream.seen());
         Ok(())
     });
@@ -200,7 +182,7 @@ fn a_desk_that_is_down_lets_nothing_through() {
         let upstream = upstream().await?;
         let mut gate = Gate::with(site, upstream.port(), |setup| hold(setup, "3s")).await?;
         gate.desk.kill();
-        let answer = ask(&gate, 18).await??;
+        let answer = gate.bill(18).await??;
         ensure!(answer.status == 503, "{} {}", answer.status, answer.text());
         ensure!(
             ["approval_unavailable", "evidence_unavailable"].contains(&reason(&answer).as_str()),
@@ -209,9 +191,9 @@ fn a_desk_that_is_down_lets_nothing_through() {
         );
         ensure!(upstream.seen().is_empty());
         gate.desk.resume().await?;
-        let asked = ask(&gate, 18);
-        let (id, _) = waiting(&gate).await?;
-        gate.desk.decide(&gate.token(Person::Manager), &id, "approve", "").await?;
+        let asked = gate.bill(18);
+        let (id, _) = gate.waiting().await?;
+        gate.decide(&id, "approve", "").await?;
         asked.await??.expect_status(200)?;
         Ok(())
     });

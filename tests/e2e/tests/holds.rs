@@ -165,18 +165,14 @@ fn an_envoy_that_drains_forwards_what_it_held_when_people_agree() {
     run("drain", async |site: &Site| {
         let upstream = upstream().await?;
         let gate = Gate::before(site, upstream.port()).await?;
-        let (token, port) = (gate.token(Person::Engineer), gate.port());
-        let asked = tokio::spawn(async move { billing(7).bearer(&token).send(port).await });
-        let manager = gate.token(Person::Manager);
-        let approval = gate.desk.wait_for_approval(&manager, Duration::from_secs(10)).await?;
-        let id = approval["id"].as_str().context("no id")?;
+        let asked = gate.bill(7);
+        let (id, _) = gate.waiting().await?;
         let http = reqwest::Client::new();
         let drain = format!("http://127.0.0.1:{}/drain_listeners?graceful", gate.envoy.admin());
         http.post(drain).send().await?.error_for_status()?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         ensure!(upstream.seen().is_empty());
-        let (status, body) = gate.desk.decide(&manager, id, "approve", "").await?;
-        ensure!(status == 200, "{body}");
+        gate.decide(&id, "approve", "").await?;
         asked.await??.expect_status(200)?;
         ensure!(upstream.seen().len() == 1);
         Ok(())
@@ -214,14 +210,10 @@ fn a_standing_grant_lets_other_bytes_through_until_it_is_taken_back() {
         let gate = Gate { issuer, desk, envoy };
         gate.wait_for_keys().await?;
         let (token, port, manager) = (gate.token(Person::Engineer), gate.port(), gate.token(Person::Manager));
-        let first = {
-            let token = token.clone();
-            tokio::spawn(async move { billing(1).bearer(&token).send(port).await })
-        };
-        let approval = gate.desk.wait_for_approval(&manager, Duration::from_secs(10)).await?;
+        let first = gate.bill(1);
+        let (id, approval) = gate.waiting().await?;
         ensure!(approval["kind"] == "standing", "{approval}");
-        let id = approval["id"].as_str().context("no id")?.to_owned();
-        gate.desk.decide(&manager, &id, "approve", "for today").await?;
+        gate.decide(&id, "approve", "for today").await?;
         first.await??.expect_status(200)?;
         // Other bytes go through without anybody, other people's do not.
         billing(2).bearer(&token).send(port).await?.expect_status(200)?;

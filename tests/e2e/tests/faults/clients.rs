@@ -120,12 +120,10 @@ impl Stand<'_> {
         let held = billing(4_712).bearer(&self.gate.token(Person::Engineer)).bytes();
         let behind = self.ask(Ask::get(&thread(600_000_007))).header("connection", "close").bytes();
         let mut talk = Raw::open(self.gate.port(), &[held, behind].concat()).await?;
-        let manager = self.gate.token(Person::Manager);
-        let approval = self.gate.desk.wait_for_approval(&manager, Duration::from_secs(10)).await?;
-        let id = approval["id"].as_str().context("no id")?;
+        let (id, _) = self.gate.waiting().await?;
         let path = thread(600_000_007);
         ensure!(!self.upstream.seen().iter().any(|seen| seen.target == path), "it overtook the held one");
-        self.gate.desk.decide(&manager, id, "deny", "").await?;
+        self.gate.decide(&id, "deny", "").await?;
         let answers = talk.read_all().await?;
         let (first, second) = answers.split_at(answers.rfind("HTTP/1.1 ").unwrap_or(0));
         ensure!(first.contains("approval_denied") && second.starts_with("HTTP/1.1 200"), "{answers}");

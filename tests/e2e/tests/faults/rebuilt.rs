@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use graphwarden_stand::Site;
+use graphwarden_stand::{Ask, Site};
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
     CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType, Instruction, Module,
@@ -17,12 +17,29 @@ use wasmparser::{CodeSectionReader, FunctionSectionReader, GlobalSectionReader, 
 /// What the host calls with a request's headers: of the context, how many there are, and whether they are all.
 pub(crate) const TAKES_HEADERS: &str = "proxy_on_request_headers";
 
+/// The request with so many headers more: by how many it has, functions that are built in tell it from others.
+pub(crate) fn with_headers(ask: Ask, count: i32) -> Ask {
+    (0..count).fold(ask, |ask, at| ask.header(&format!("x-{at}"), "1"))
+}
+
 /// A function of the module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Original {
     /// Which it is.
     pub(crate) index: u32,
     ty: u32,
+}
+
+impl Original {
+    /// These instructions, and then the function itself with the same arguments, of which it has so many.
+    pub(crate) fn after<'a>(
+        self,
+        first: impl IntoIterator<Item = Instruction<'a>>,
+        arguments: u32,
+    ) -> Vec<Instruction<'a>> {
+        let itself = [Instruction::Call(self.index), Instruction::End];
+        first.into_iter().chain((0..arguments).map(Instruction::LocalGet)).chain(itself).collect()
+    }
 }
 
 /// The module, read.

@@ -270,6 +270,21 @@ impl Ask {
     }
 }
 
+/// Whether it was the gate that ended a connection or a stream without an answer, and not the library that asks it.
+pub(crate) fn broke_off(error: &anyhow::Error) -> bool {
+    use h3::error::{ConnectionError, StreamError};
+
+    let over_two = error.downcast_ref::<h2::Error>().is_some_and(|error| error.is_remote() || error.is_io());
+    over_two
+        || matches!(
+            error.downcast_ref::<StreamError>(),
+            Some(
+                StreamError::RemoteTerminate { .. }
+                    | StreamError::ConnectionError { 0: ConnectionError::Remote { .. }, .. }
+            )
+        )
+}
+
 /// Whether the gate offers extended CONNECT (RFC 8441) over HTTP/2.
 pub(crate) async fn offers_extended_connect(port: u16) -> Result<bool> {
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;

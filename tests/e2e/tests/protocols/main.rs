@@ -14,7 +14,7 @@ use graphwarden_stand::{
 use serde_json::{Value, json};
 
 use answer::{Request, Second, acts, first};
-use client::{Ask, Got, Version, offers_extended_connect};
+use client::{Ask, Got, Version, broke_off, offers_extended_connect};
 
 const MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
 const RUN: &[u8] = br#"{"assistant_id": "support_agent", "input": {"note": "my ssn is 219-09-9999"}}"#;
@@ -282,7 +282,9 @@ impl<'a> Stand<'a> {
             ensure!(!self.seen().iter().any(upgraded), "h2c was forwarded");
         }
         let before = self.seen().len();
-        for (method, tunnels) in [("TRACE", false), ("CONNECT", false), ("CONNECT", true)] {
+        // HTTP/1.1 has tunnels by upgrades alone, which are above.
+        let tunnel = (version != Version::One).then_some(("CONNECT", true));
+        for (method, tunnels) in [("TRACE", false), ("CONNECT", false)].into_iter().chain(tunnel) {
             let mut ask = self.ask(method, &format!("/threads/{THREAD}"), over, "");
             ask.tunnels = tunnels;
             if method == "CONNECT" && version == Version::One {
@@ -297,13 +299,7 @@ impl<'a> Stand<'a> {
                     );
                 }
                 // Who is not answered at all is refused by the protocol, and by Envoy, not by the client's library.
-                Err(error) => {
-                    let library = error.downcast_ref::<h2::Error>();
-                    ensure!(
-                        library.is_none_or(|error| error.is_remote() || error.is_io()),
-                        "{method}: {error:#}"
-                    );
-                }
+                Err(error) => ensure!(broke_off(&error), "{method}: {error:#}"),
             }
         }
         ensure!(self.seen().len() == before, "TRACE, CONNECT or a tunnel was forwarded");
