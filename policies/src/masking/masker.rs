@@ -11,7 +11,7 @@ use super::edits::{Spelling, Tape};
 use super::insight::Held;
 use super::json::{Json, Stop};
 use super::lanes::Lanes;
-use super::rules::{Context, Counts, Rules};
+use super::rules::{Context, Learnt, Rules};
 use super::sse::Sse;
 
 /// Rewrites one body.
@@ -21,7 +21,7 @@ use super::sse::Sse;
 /// then [`finish`](Self::finish) once. After a [`Cut`] every further call is cut, too.
 pub struct Masker {
     rules: Arc<Rules>,
-    counts: Counts,
+    learnt: Learnt,
     body: Body,
     begun: Beginning,
     cut: Option<Cut>,
@@ -88,7 +88,7 @@ impl Masker {
             Media::Bodiless => Body::Refused(Cut { why: "a body where none may be" }),
             Media::Unmaskable(why) => Body::Refused(Cut { why }),
         };
-        Self { rules, counts: Counts::default(), body, begun: Beginning::default(), cut: None }
+        Self { rules, learnt: Learnt::default(), body, begun: Beginning::default(), cut: None }
     }
 
     /// Takes the next bytes of the body and appends what may leave now.
@@ -106,7 +106,7 @@ impl Masker {
 
     /// How often each detector or field rule masked something so far.
     pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.counts.iter(&self.rules)
+        self.learnt.counts.iter(&self.rules)
     }
 
     /// What is held back now, and why: for whoever looks on.
@@ -124,6 +124,7 @@ impl Masker {
     /// Bytes of memory that this body takes now: what is held back, and the state.
     pub fn footprint(&self) -> usize {
         size_of::<Self>()
+            + self.learnt.names.footprint()
             + match &self.body {
                 Body::Json { json, held } | Body::Ndjson { json, held } => json.footprint() + held.capacity(),
                 Body::Text { content, held } => content.footprint() + held.capacity(),
@@ -176,15 +177,15 @@ impl Masker {
                 output.extend_from_slice(input);
                 return Ok(());
             }
-            Body::Sse(sse) => return sse.push(input, &self.rules, &mut self.counts, output),
+            Body::Sse(sse) => return sse.push(input, &self.rules, &mut self.learnt, output),
             Body::Json { json, held } => {
                 let mut tape = Tape::new(held, input, output);
-                json.push(input, &mut Context::new(&self.rules, &mut self.counts, &mut lanes), &mut tape)?;
+                json.push(input, &mut Context::new(&self.rules, &mut self.learnt, &mut lanes), &mut tape)?;
                 tape.end();
                 held
             }
             Body::Text { content, held } => {
-                let mut context = Context::new(&self.rules, &mut self.counts, &mut lanes);
+                let mut context = Context::new(&self.rules, &mut self.learnt, &mut lanes);
                 let mut tape = Tape::new(held, input, output);
                 content.plain(input, &mut context, &mut tape)?;
                 content.settle(&mut context, &mut tape)?;
@@ -192,7 +193,7 @@ impl Masker {
                 held
             }
             Body::Ndjson { json, held } => {
-                let mut context = Context::new(&self.rules, &mut self.counts, &mut lanes);
+                let mut context = Context::new(&self.rules, &mut self.learnt, &mut lanes);
                 let mut rest = input;
                 while let Some(end) = memchr(b'\n', rest) {
                     let (line, tail) = rest.split_at(end);
@@ -219,10 +220,10 @@ impl Masker {
 
     fn end(&mut self, output: &mut Vec<u8>) -> Result<(), Stop> {
         let mut lanes = Lanes::default();
-        let mut context = Context::new(&self.rules, &mut self.counts, &mut lanes);
+        let mut context = Context::new(&self.rules, &mut self.learnt, &mut lanes);
         match &mut self.body {
             Body::Through | Body::Refused(_) => Ok(()),
-            Body::Sse(sse) => sse.finish(&self.rules, &mut self.counts, output),
+            Body::Sse(sse) => sse.finish(&self.rules, &mut self.learnt, output),
             Body::Json { json, held } | Body::Ndjson { json, held } => {
                 let mut tape = Tape::new(held, &[], output);
                 json.finish(&mut context, &mut tape)?;

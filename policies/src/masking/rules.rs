@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::config::Malformed;
-use super::detectors::{Action, DetectorId, Detectors};
+use super::detectors::{Action, DetectorId, Detectors, Label, is_moment};
 use super::edits::Edits;
 use super::json::{Names, Stop};
 use super::lanes::{Growth, Lane, LaneKey, Lanes};
@@ -130,20 +130,27 @@ impl Counts {
     }
 }
 
-/// The rules, and the parts of a stream's state that all of its texts share.
-pub(super) struct Context<'a> {
-    rules: &'a Rules,
-    counts: &'a mut Counts,
-    lanes: &'a mut Lanes,
-    /// Room for what takes the place of a find.
-    room: Vec<u8>,
+/// What a body has shown so far that counts for the rest of it.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    /// What has been masked.
+    pub(super) counts: Counts,
     /// Names that need no second look.
     pub(super) names: Names,
 }
 
+/// The rules, and the parts of a stream's state that all of its texts share.
+pub(super) struct Context<'a> {
+    rules: &'a Rules,
+    pub(super) learnt: &'a mut Learnt,
+    lanes: &'a mut Lanes,
+    /// Room for what takes the place of a find.
+    room: Vec<u8>,
+}
+
 impl<'a> Context<'a> {
-    pub(super) fn new(rules: &'a Rules, counts: &'a mut Counts, lanes: &'a mut Lanes) -> Self {
-        Self { rules, counts, lanes, room: Vec::new(), names: Names::default() }
+    pub(super) fn new(rules: &'a Rules, learnt: &'a mut Learnt, lanes: &'a mut Lanes) -> Self {
+        Self { rules, learnt, lanes, room: Vec::new() }
     }
 
     /// Room to render into, empty.
@@ -161,15 +168,15 @@ impl<'a> Context<'a> {
         &self.rules.detectors
     }
 
-    /// Whether this string, in a value called `label`, is an id that stays: a UUID (RFC 9562 section 4), as LangChain
-    /// writes it for a run or by itself, and nothing else.
-    pub(super) fn is_id(&self, label: &[u8], text: &[u8]) -> bool {
-        self.rules.shared.built_in_alone && is_uuid(text) && self.rules.detectors.is_silent(label)
+    /// Whether this string stays where its name says nothing about it: it is a UUID (RFC 9562 section 4), as LangChain writes
+    /// it for a run or by itself, or a time, and nothing else.
+    pub(super) fn is_id_or_time(&self, text: &[u8]) -> bool {
+        self.rules.shared.built_in_alone && (is_uuid(text) || is_moment(text))
     }
 
     /// Whether no detector can find anything in this number or literal of a value called `label`, told at a glance: none
     /// finds fewer than four digits, and fewer than seven only behind a word.
-    pub(super) fn is_clear_token(&self, label: &[u8], token: &[u8]) -> bool {
+    pub(super) fn is_clear_token(&self, label: Label<'_>, token: &[u8]) -> bool {
         let detectors = &self.rules.detectors;
         token.first().is_some_and(u8::is_ascii_alphabetic)
             || detectors.is_empty()
@@ -188,7 +195,7 @@ impl<'a> Context<'a> {
 
     /// Writes what takes the place of a find, and counts it. `None`: a value not at hand as a whole.
     pub(super) fn render(&mut self, detector: DetectorId, text: Option<&[u8]>, out: &mut Vec<u8>) {
-        count(&mut self.counts.detectors, detector);
+        count(&mut self.learnt.counts.detectors, detector);
         let instead =
             self.rules.instead.iter().find(|(exempt, _)| *exempt == detector).map(|(_, action)| action);
         match (instead, text) {
@@ -201,7 +208,7 @@ impl<'a> Context<'a> {
 
     /// Writes what takes the place of a value that a rule masks, and counts it.
     pub(super) fn render_field(&mut self, rule: usize, value: Option<&[u8]>, out: &mut Vec<u8>) {
-        count(&mut self.counts.fields, rule);
+        count(&mut self.learnt.counts.fields, rule);
         let own = self.rules.shared.fields.get(rule).map(|field| &field.action);
         let action = match self.rules.field_exemption(rule) {
             Some(Exemption::Instead(action)) => Some(action),
@@ -269,12 +276,15 @@ const OF_RUN: [&[u8]; 3] = [b"lc_run--", b"run--", b"run-"];
 /// Whether `text` is a UUID as RFC 9562 section 4 writes it, of a run or by itself.
 fn is_uuid(text: &[u8]) -> bool {
     let text = match text.len() {
-        0..=36 => text,
-        _ => OF_RUN.iter().find_map(|prefix| text.strip_prefix(*prefix)).unwrap_or(text),
+        37..=44 => OF_RUN.iter().find_map(|prefix| text.strip_prefix(*prefix)).unwrap_or(text),
+        _ => text,
     };
-    text.len() == 36
-        && text.iter().enumerate().all(|(index, byte)| match index {
-            8 | 13 | 18 | 23 => *byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
+    // Without a way out at each byte: many are looked at in one step.
+    text.iter().zip(UUID).fold(true, |fits, (byte, form)| {
+        fits & if *form == b'-' { *byte == b'-' } else { byte.is_ascii_hexdigit() }
+    })
 }
+
+/// The form of a UUID: hyphens, and hexadecimal digits.
+const UUID: &[u8; 36] = b"00000000-0000-0000-0000-000000000000";

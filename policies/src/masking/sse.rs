@@ -23,7 +23,7 @@ use super::edits::{Edits, Spelling, Tape};
 use super::insight::{Held, Waits};
 use super::json::Stop;
 use super::lanes::Lanes;
-use super::rules::{Context, Counts, Rules};
+use super::rules::{Context, Learnt, Rules};
 use super::survey::{self, Marks};
 
 /// Longest field name that means something.
@@ -70,7 +70,7 @@ impl Sse {
         &mut self,
         mut input: &[u8],
         rules: &Rules,
-        counts: &mut Counts,
+        learnt: &mut Learnt,
         output: &mut Vec<u8>,
     ) -> Result<(), Stop> {
         while self.mark < MARK.len() {
@@ -79,7 +79,7 @@ impl Sse {
                 // Whatever came of a mark is the beginning of a line.
                 let begun = MARK.get(..self.mark).unwrap_or_default();
                 self.mark = MARK.len();
-                self.segment(begun, rules, counts, output)?;
+                self.segment(begun, rules, learnt, output)?;
                 break;
             }
             self.mark += 1;
@@ -90,15 +90,15 @@ impl Sse {
         }
         while let Some(&first) = input.first() {
             if std::mem::take(&mut self.after_cr) && first == b'\n' {
-                self.line_feed(rules, counts, output)?;
+                self.line_feed(rules, learnt, output)?;
                 input = input.get(1..).unwrap_or_default();
                 continue;
             }
             let end = memchr2(b'\r', b'\n', input).unwrap_or(input.len());
             let (segment, tail) = input.split_at(end);
-            self.segment(segment, rules, counts, output)?;
+            self.segment(segment, rules, learnt, output)?;
             if let Some(&terminator) = tail.first() {
-                self.end_line(terminator, rules, counts, output)?;
+                self.end_line(terminator, rules, learnt, output)?;
             }
             input = tail.get(1..).unwrap_or_default();
         }
@@ -109,15 +109,15 @@ impl Sse {
     pub(super) fn finish(
         &mut self,
         rules: &Rules,
-        counts: &mut Counts,
+        learnt: &mut Learnt,
         output: &mut Vec<u8>,
     ) -> Result<(), Stop> {
         if self.mark < MARK.len() {
             let begun = MARK.get(..self.mark).unwrap_or_default();
-            self.segment(begun, rules, counts, output)?;
+            self.segment(begun, rules, learnt, output)?;
         }
-        self.end_block(rules, counts, output)?;
-        self.with_lanes(rules, counts, output, Lanes::end_all)
+        self.end_block(rules, learnt, output)?;
+        self.with_lanes(rules, learnt, output, Lanes::end_all)
     }
 
     /// Bytes held back, states included.
@@ -142,12 +142,12 @@ impl Sse {
     fn with_lanes(
         &mut self,
         rules: &Rules,
-        counts: &mut Counts,
+        learnt: &mut Learnt,
         output: &mut Vec<u8>,
         act: impl FnOnce(&mut Lanes, &mut Context<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let mut none = Lanes::default();
-        act(&mut self.lanes, &mut Context::new(rules, counts, &mut none))?;
+        act(&mut self.lanes, &mut Context::new(rules, learnt, &mut none))?;
         self.lanes.advance(output);
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Sse {
         &mut self,
         bytes: &[u8],
         rules: &Rules,
-        counts: &mut Counts,
+        learnt: &mut Learnt,
         output: &mut Vec<u8>,
     ) -> Result<(), Stop> {
         let Some(&first) = bytes.first() else { return Ok(()) };
@@ -177,14 +177,14 @@ impl Sse {
             self.lanes.begin_large_event(whole);
             self.large = Some(Box::default());
             let block = std::mem::take(&mut self.block);
-            self.stream_lines(&block, rules, counts, output)?;
+            self.stream_lines(&block, rules, learnt, output)?;
         }
         if self.large.is_some() {
             self.stream(
                 bytes,
                 |frame, context, tape| frame.segment(bytes, context, tape),
                 rules,
-                counts,
+                learnt,
                 output,
             )
         } else {
@@ -198,7 +198,7 @@ impl Sse {
         &mut self,
         terminator: u8,
         rules: &Rules,
-        counts: &mut Counts,
+        learnt: &mut Learnt,
         output: &mut Vec<u8>,
     ) -> Result<(), Stop> {
         self.after_cr = terminator == b'\r';
@@ -209,7 +209,7 @@ impl Sse {
                 &end,
                 |frame, context, tape| frame.end_line(&end, context, tape),
                 rules,
-                counts,
+                learnt,
                 output,
             )?;
         } else {
@@ -217,11 +217,11 @@ impl Sse {
         }
         if blank {
             self.bypassed = !self.fields && self.large.is_none();
-            self.end_block(rules, counts, output)
+            self.end_block(rules, learnt, output)
         } else if self.comment && !self.fields {
             // A comment between events does not wait: it keeps connections alive.
             self.bypassed = true;
-            self.end_block(rules, counts, output)
+            self.end_block(rules, learnt, output)
         } else {
             self.fields = true;
             Ok(())
@@ -229,9 +229,9 @@ impl Sse {
     }
 
     /// The LF of a CRLF.
-    fn line_feed(&mut self, rules: &Rules, counts: &mut Counts, output: &mut Vec<u8>) -> Result<(), Stop> {
+    fn line_feed(&mut self, rules: &Rules, learnt: &mut Learnt, output: &mut Vec<u8>) -> Result<(), Stop> {
         if self.large.is_some() {
-            return self.stream(b"\n", |frame, _, tape| frame.quiet(1, tape), rules, counts, output);
+            return self.stream(b"\n", |frame, _, tape| frame.quiet(1, tape), rules, learnt, output);
         }
         if !self.block.is_empty() {
             self.block.push(b'\n');
@@ -244,11 +244,11 @@ impl Sse {
     }
 
     /// The block is complete: an event, or comments and blank lines between events.
-    fn end_block(&mut self, rules: &Rules, counts: &mut Counts, output: &mut Vec<u8>) -> Result<(), Stop> {
+    fn end_block(&mut self, rules: &Rules, learnt: &mut Learnt, output: &mut Vec<u8>) -> Result<(), Stop> {
         let fields = std::mem::take(&mut self.fields) || (self.line > 0 && !self.comment);
         self.line = 0;
         if self.large.is_some() {
-            self.stream(b"", |frame, context, tape| frame.end(context, tape), rules, counts, output)?;
+            self.stream(b"", |frame, context, tape| frame.end(context, tape), rules, learnt, output)?;
             let marked = self.large.take().is_some_and(|large| large.marks.found());
             return self.lanes.end_large_event(marked);
         }
@@ -258,13 +258,13 @@ impl Sse {
         let mut block = std::mem::take(&mut self.block);
         let survey = if fields { survey::of_event(&block) } else { survey::Survey::default() };
         if survey.ends_all {
-            self.with_lanes(rules, counts, output, Lanes::end_all)?;
+            self.with_lanes(rules, learnt, output, Lanes::end_all)?;
         }
         let ends = self.lanes.begin_event(survey);
         let mut ready = Vec::with_capacity(block.len() + 64);
         let mut held = Vec::new();
         let mut tape = Tape::new(&mut held, &block, &mut ready);
-        let mut context = Context::new(rules, counts, &mut self.lanes);
+        let mut context = Context::new(rules, learnt, &mut self.lanes);
         let mut frame = Frame::default();
         frame.lines(&block, &mut context, &mut tape)?;
         frame.end(&mut context, &mut tape)?;
@@ -274,7 +274,7 @@ impl Sse {
         } else {
             output.extend_from_slice(&ready);
         }
-        self.with_lanes(rules, counts, output, |lanes, context| lanes.end(&ends, context))?;
+        self.with_lanes(rules, learnt, output, |lanes, context| lanes.end(&ends, context))?;
         block.clear();
         self.block = block;
         Ok(())
@@ -285,10 +285,10 @@ impl Sse {
         &mut self,
         lines: &[u8],
         rules: &Rules,
-        counts: &mut Counts,
+        learnt: &mut Learnt,
         output: &mut Vec<u8>,
     ) -> Result<(), Stop> {
-        self.stream(lines, |frame, context, tape| frame.lines(lines, context, tape), rules, counts, output)
+        self.stream(lines, |frame, context, tape| frame.lines(lines, context, tape), rules, learnt, output)
     }
 
     /// Does something with the bytes of a large event, and lets out what is decided.
@@ -297,14 +297,14 @@ impl Sse {
         bytes: &[u8],
         act: impl FnOnce(&mut Frame, &mut Context<'_>, &mut Tape<'_>) -> Result<(), Stop>,
         rules: &Rules,
-        counts: &mut Counts,
+        learnt: &mut Learnt,
         output: &mut Vec<u8>,
     ) -> Result<(), Stop> {
         let Some(large) = &mut self.large else { return Ok(()) };
         large.marks.push(bytes);
         let mut ready = Vec::with_capacity(bytes.len());
         let mut tape = Tape::new(&mut large.held, bytes, &mut ready);
-        act(&mut large.frame, &mut Context::new(rules, counts, &mut self.lanes), &mut tape)?;
+        act(&mut large.frame, &mut Context::new(rules, learnt, &mut self.lanes), &mut tape)?;
         tape.end();
         self.lanes.hand_over(&ready, Vec::new(), output);
         self.lanes.keep_within(rules.shared.limits.lanes, rules.shared.limits.held, output)

@@ -13,6 +13,7 @@ mod engine;
 mod iban;
 mod ip_address;
 mod mac_address;
+mod moment;
 mod numbers;
 mod payment_card;
 mod phone;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 
 pub use action::Action;
 pub use engine::NAMES as BUILT_IN;
-pub(crate) use engine::{Finding, LONGEST, Next, Table, Triggers};
+pub(crate) use engine::{Finding, LONGEST, Next, Seen, Table, Triggers};
+pub(crate) use moment::is_moment;
 pub(crate) use region::Region;
 pub(crate) use view::View;
 
@@ -53,6 +55,15 @@ impl DetectorId {
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
+}
+
+/// The name of a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Label<'n> {
+    /// The name itself; empty where nothing names the value.
+    pub(crate) name: &'n [u8],
+    /// Whether it says nothing about the value but what kind of number it may be: no secret.
+    pub(crate) plain: bool,
 }
 
 /// A compiled selection of detectors and their actions. Cheap to clone, shared by all streams.
@@ -242,7 +253,7 @@ impl Detectors {
     }
 
     /// What comes next in `view`, of a text with `active` in it.
-    pub(crate) fn next(&self, view: &View<'_>, active: Triggers) -> Next {
+    pub(crate) fn next(&self, view: &View<'_>, active: Seen) -> Next {
         self.engine.next(view, active, &self.shared.patterns)
     }
 
@@ -251,19 +262,21 @@ impl Detectors {
         self.engine.table()
     }
 
-    /// What of a text of `length` bytes at hand, called `label`, may begin a value, if `seen` is all that it has; none
-    /// where nothing can be found.
-    pub(crate) fn glance(&self, label: &[u8], seen: Triggers, length: usize) -> Triggers {
-        let active = self.engine.glance(seen, length);
-        if active.is_none() && length >= secrets::LEAST && !self.engine.is_plain_label(label) {
-            Triggers::ALL
-        } else {
-            active
-        }
+    /// What the name of a value says.
+    pub(crate) fn label<'n>(&self, name: &'n [u8]) -> Label<'n> {
+        Label { name, plain: self.engine.is_plain_label(name) }
+    }
+
+    /// What of a `text` at hand, called `label`, may begin a value, if `seen` is all that it has; none where nothing can be
+    /// found.
+    pub(crate) fn glance(&self, label: Label<'_>, text: &[u8], seen: Seen) -> Seen {
+        let active = self.engine.glance(text, seen.triggers);
+        let named = active.is_none() && !label.plain && text.len() >= secrets::LEAST;
+        seen.only(if named { Triggers::ALL } else { active })
     }
 
     /// Whether this name says nothing about what it names: no secret, no kind of number.
-    pub(crate) fn is_silent(&self, name: &[u8]) -> bool {
+    pub(crate) fn is_silent(&self, label: Label<'_>) -> bool {
         let kinds = [
             date_of_birth::WORDS,
             phone::WORDS,
@@ -273,13 +286,13 @@ impl Detectors {
             us_passport::WORDS,
             us_ssn::WORDS,
         ];
-        let context = Context::of(name);
-        self.engine.is_plain_label(name) && !kinds.iter().any(|words| context.has(words))
+        let context = Context::of(label.name);
+        label.plain && !kinds.iter().any(|words| context.has(words))
     }
 
     /// Whether a number of at most six digits called `label` is nobody's on that account: no secret, no licence.
-    pub(crate) fn is_plain_number(&self, label: &[u8]) -> bool {
-        self.engine.is_plain_label(label) && !us_driver_license::may_be_named(label)
+    pub(crate) fn is_plain_number(&self, label: Label<'_>) -> bool {
+        label.plain && !us_driver_license::may_be_named(label.name)
     }
 
     /// The same detectors, looking at every byte of interest closely: what glances are compared with.

@@ -42,10 +42,7 @@ impl Shapes {
 
     /// Which of the shapes these groups may have, by their positions; all of them where more may come.
     pub(super) fn of(&self, groups: &Groups<'_>) -> impl Iterator<Item = usize> + use<> {
-        let admitted = |table: &[u32], group: usize| {
-            let length = groups.groups.get(group).map_or(0, |group| group.length);
-            table.get(length).copied().unwrap_or(0)
-        };
+        let admitted = |table: &[u32], group: usize| table.get(groups.length(group)).copied().unwrap_or(0);
         let mut left =
             if groups.open { u32::MAX } else { admitted(&self.first, 0) & admitted(&self.second, 1) };
         std::iter::from_fn(move || {
@@ -53,6 +50,48 @@ impl Shapes {
             left &= left.wrapping_sub(1);
             next.and_then(|bit| usize::try_from(bit).ok())
         })
+    }
+}
+
+/// The kinds of numbers that are told by their groups, at most eight, and at a glance which of them some groups may be.
+pub(super) struct Kinds {
+    /// Which admit a first group of so many digits, a bit each.
+    first: [u8; DIGITS + 1],
+    /// Which admit a second group of so many digits, or need none.
+    second: [u8; DIGITS + 1],
+}
+
+impl Kinds {
+    /// Tables for kinds that have these shapes; more than eight do not compile, since a constant is made of them.
+    pub(super) const fn new(kinds: &[&Shapes]) -> Self {
+        assert!(kinds.len() <= 8, "a bit for each kind");
+        let mut tables = Self { first: [0; DIGITS + 1], second: [0; DIGITS + 1] };
+        let mut rest = kinds;
+        let mut bit = 1;
+        while let [shapes, behind @ ..] = rest {
+            any(&mut tables.first, &shapes.first, bit);
+            any(&mut tables.second, &shapes.second, bit);
+            rest = behind;
+            bit <<= 1;
+        }
+        tables
+    }
+
+    /// Which of the kinds these groups may be, a bit each; all of them where more may come.
+    pub(super) fn of(&self, groups: &Groups<'_>) -> u8 {
+        let admitted = |table: &[u8], group: usize| table.get(groups.length(group)).copied().unwrap_or(0);
+        if groups.open { u8::MAX } else { admitted(&self.first, 0) & admitted(&self.second, 1) }
+    }
+}
+
+/// Sets `bit` for every length that any shape admits.
+const fn any(table: &mut [u8], shapes: &[u32], bit: u8) {
+    let mut rest = (table, shapes);
+    while let ([place, behind @ ..], [shapes, more @ ..]) = rest {
+        if *shapes != 0 {
+            *place |= bit;
+        }
+        rest = (behind, more);
     }
 }
 
@@ -80,13 +119,20 @@ pub(super) struct Groups<'b> {
     open: bool,
 }
 
-/// One group of digits.
+/// One group of digits. In bytes, since a number is read at every group of digits that a text has.
 #[derive(Debug, Clone, Copy, Default)]
 struct Group {
-    length: usize,
-    end: usize,
+    length: u8,
+    /// Where it ends, from the first digit of all on.
+    end: u8,
     /// What separates the next group; 0 if none follows or that is not known.
     separator: u8,
+}
+
+impl Group {
+    fn length(self) -> usize {
+        usize::from(self.length)
+    }
 }
 
 /// The separators that a shape admits.
@@ -124,38 +170,44 @@ impl<'b> Groups<'b> {
             total: 0,
             open: false,
         };
-        let mut at = before.start();
+        let mut rest = view.text.get(before.start()..).unwrap_or_default();
+        let mut end = 0u8;
         while let Some(place) = read.groups.get_mut(read.count) {
-            let begin = at;
-            while let Some(byte @ b'0'..=b'9') = view.known(at) {
+            let begin = read.total;
+            while let [byte @ b'0'..=b'9', more @ ..] = rest {
                 let Some(digit) = read.digits.get_mut(read.total) else {
                     // Longer than any shape: this group is none, and those before it end here.
                     return read;
                 };
                 *digit = byte - b'0';
                 read.total += 1;
-                at += 1;
+                rest = more;
             }
-            place.length = at - begin;
-            place.end = at;
+            let length = u8::try_from(read.total - begin).unwrap_or(u8::MAX);
+            end = end.saturating_add(length);
+            *place = Group { length, end, separator: 0 };
             read.count += 1;
-            match view.byte(at) {
-                Ok(Some(separator @ (b' ' | b'-' | b'.' | b'/'))) => match view.byte(at + 1) {
-                    Ok(Some(b'0'..=b'9')) => place.separator = separator,
-                    Ok(_) => return read,
-                    Err(_) => {
-                        place.separator = separator;
-                        read.open = true;
-                        return read;
+            match rest {
+                [separator @ (b' ' | b'-' | b'.' | b'/'), more @ ..] => {
+                    match more.first() {
+                        Some(b'0'..=b'9') => place.separator = *separator,
+                        Some(_) => return read,
+                        None if view.ended => return read,
+                        None => {
+                            place.separator = *separator;
+                            read.open = true;
+                            return read;
+                        }
                     }
-                },
-                Ok(_) => return read,
-                Err(_) => {
-                    read.open = true;
+                    rest = more;
+                    end = end.saturating_add(1);
+                }
+                [_, ..] => return read,
+                [] => {
+                    read.open = !view.ended;
                     return read;
                 }
             }
-            at += 1;
         }
         read
     }
@@ -163,6 +215,38 @@ impl<'b> Groups<'b> {
     /// Where the first digit is.
     pub(super) fn start(&self) -> usize {
         self.before.start()
+    }
+
+    /// How many digits the group of this number has; none, where there is no such group.
+    fn length(&self, group: usize) -> usize {
+        self.groups.get(group).map_or(0, |group| group.length())
+    }
+
+    /// Whether they begin with the exit code of a telephone number, or may.
+    pub(super) fn may_exit(&self) -> bool {
+        matches!(self.known_digits(), [0, 0, ..] | [0])
+    }
+
+    /// Where the last of them ends, if no number that begins with one of them, or between them, goes on behind it: they
+    /// are known, nothing but hyphens and spaces separates them, and what follows is part of none.
+    pub(super) fn closed_at(&self, view: &View<'_>) -> Option<usize> {
+        let end = self.bound()?;
+        let mut at = 0;
+        for group in self.groups.get(..self.count)? {
+            // What begins here may be read differently: an exit code, a day before a month, fours of a hardware address.
+            let zeros = matches!(self.digits.get(at..self.total), Some([0, 0, ..] | [0]));
+            let day = group.separator == 0 && group.length <= 2;
+            if zeros || day || !matches!(group.separator, 0 | b' ' | b'-') {
+                return None;
+            }
+            at += group.length();
+        }
+        closes(view, end).then_some(end)
+    }
+
+    /// Where a group ends in the text.
+    fn end_of(&self, group: Group) -> usize {
+        self.start() + usize::from(group.end)
     }
 
     /// What stands before them.
@@ -177,7 +261,9 @@ impl<'b> Groups<'b> {
 
     /// Whether they may be a date in three numbers, or the day before a month.
     pub(super) fn may_be_date(&self) -> bool {
-        self.open || self.count >= 3 || self.may_be_day()
+        let lengths = self.groups.map(|group| group.length);
+        let three = matches!(lengths, [4, 1..=2, 1..=2, ..] | [1..=2, 1..=2, 2 | 4, ..]);
+        self.open || self.may_be_day() || three
     }
 
     /// Whether they are one or two digits that no others follow.
@@ -194,10 +280,9 @@ impl<'b> Groups<'b> {
     /// the day before a month, or a prefix behind which parentheses may stand.
     pub(super) fn bound(&self) -> Option<usize> {
         let read = self.groups.get(..self.count)?;
-        let prefix = matches!(self.known_digits(), [0, 0, ..] | [0]);
-        let last =
-            read.last().filter(|_| !self.open && self.count < GROUPS && self.total < DIGITS && !prefix)?;
-        (!self.may_be_day()).then_some(last.end)
+        let whole = !self.open && self.count < GROUPS && self.total < DIGITS && !self.may_exit();
+        let last = read.last().filter(|_| whole)?;
+        (!self.may_be_day()).then_some(self.end_of(*last))
     }
 
     /// Whether they are too few for any number that is told by its digits: telephone numbers have seven.
@@ -207,7 +292,7 @@ impl<'b> Groups<'b> {
 
     /// The digits of the first `groups` groups, each 0 to 9.
     pub(super) fn digits(&self, groups: usize) -> &[u8] {
-        let length = self.groups.iter().take(groups).map(|group| group.length).sum::<usize>();
+        let length = self.groups.iter().take(groups).map(|group| group.length()).sum::<usize>();
         self.digits.get(..length).unwrap_or_default()
     }
 
@@ -227,7 +312,7 @@ impl<'b> Groups<'b> {
                 _ => return Err(Stop::No),
             };
             let grows = self.open && index + 1 == self.count && group.separator == 0;
-            if group.length > *most || (group.length < *least && !grows) {
+            if group.length() > *most || (group.length() < *least && !grows) {
                 return Err(Stop::No);
             }
             if grows {
@@ -236,14 +321,17 @@ impl<'b> Groups<'b> {
             if index + 1 < shape.len() && !between.admits(group.separator, first, index) {
                 return Err(Stop::No);
             }
-            end = group.end;
+            end = self.end_of(*group);
         }
         Ok(end)
     }
 
     /// How many groups there are, each length, and whether more may come. For shapes without a fixed form.
     pub(super) fn lengths(&self) -> impl Iterator<Item = (usize, usize, u8)> + '_ {
-        self.groups.iter().take(self.count).map(|group| (group.length, group.end, group.separator))
+        self.groups
+            .iter()
+            .take(self.count)
+            .map(|group| (group.length(), self.end_of(*group), group.separator))
     }
 }
 
@@ -272,6 +360,17 @@ pub(super) fn ends(view: &View<'_>, end: usize) -> Found {
             _ => Ok(end),
         },
         _ => Ok(end),
+    }
+}
+
+/// Whether the digits before `end` are the last of any number that they are part of: what follows is in none, unless
+/// one or two of them are a day before a month.
+pub(super) fn closes(view: &View<'_>, end: usize) -> bool {
+    match (view.byte(end), view.byte(end + 1)) {
+        (Ok(None), _) => true,
+        (Ok(Some(b' ')), Ok(next)) => !next.is_some_and(|byte| byte.is_ascii_digit() || byte == b'('),
+        (Ok(Some(byte)), _) => matches!(byte, b'"' | b'\'' | b',' | b';' | b')' | b'\n' | b'\\'),
+        _ => false,
     }
 }
 

@@ -24,7 +24,8 @@ const SHAPES: &[Shape] = &[
     &[(6, 6), (10, 10)],
 ];
 
-const QUICK: &Shapes = &Shapes::new(SHAPES);
+/// Which of the shapes some groups may have, at a glance.
+pub(super) const QUICK: &Shapes = &Shapes::new(SHAPES);
 
 /// A number in digits.
 pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {

@@ -103,7 +103,7 @@ const FORMS: &[Form] = &[
 ];
 
 /// Which of the forms some groups may have, at a glance.
-const QUICK: &Shapes = &Shapes::new(&{
+pub(super) const QUICK: &Shapes = &Shapes::new(&{
     let mut shapes: [Shape; FORMS.len()] = [&[]; FORMS.len()];
     let (mut rest, mut forms): (&mut [Shape], &[Form]) = (&mut shapes, FORMS);
     while let ([shape, more @ ..], [form, behind @ ..]) = (rest, forms) {

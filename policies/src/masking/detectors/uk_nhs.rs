@@ -4,15 +4,20 @@
 //! US telephone number; otherwise, and without separators, behind a word of context.
 
 use super::context::{OTHER_NUMBERS, Words};
-use super::numbers::{Between, Groups, ends};
+use super::numbers::{Between, Groups, Shape, Shapes, ends};
 use super::view::{Found, Stop, View, longest};
 
 pub(super) const WORDS: &Words = &Words::new(&[b"nhs", b"national health", b"patient", b"health service"]);
 
+const GROUPED: Shape = &[(3, 3), (3, 3), (4, 4)];
+const BARE: Shape = &[(10, 10)];
+/// Which of the shapes some groups may have, at a glance.
+pub(super) const QUICK: &Shapes = &Shapes::new(&[GROUPED, BARE]);
+
 /// A number in digits.
 pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
-    let grouped = groups.fit(&[(3, 3), (3, 3), (4, 4)], Between::Same);
-    let bare = groups.fit(&[(10, 10)], Between::Same);
+    let grouped = groups.fit(GROUPED, Between::Same);
+    let bare = groups.fit(BARE, Between::Same);
     if grouped == Err(Stop::No) && bare == Err(Stop::No) {
         return Err(Stop::No);
     }

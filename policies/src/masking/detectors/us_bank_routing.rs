@@ -4,7 +4,7 @@
 //! the first two digits are 00–12, 21–32, 61–72 or 80.
 
 use super::context::{OTHER_NUMBERS, Words};
-use super::numbers::{Between, Groups, ends};
+use super::numbers::{Between, Groups, Shape, Shapes, ends};
 use super::view::{Found, Stop, View};
 
 pub(super) const WORDS: &Words = &Words::new(&[
@@ -18,9 +18,13 @@ pub(super) const WORDS: &Words = &Words::new(&[
     b"ach",
 ]);
 
+const BARE: Shape = &[(9, 9)];
+/// Whether some groups may be such a number, at a glance.
+pub(super) const QUICK: &Shapes = &Shapes::new(&[BARE]);
+
 /// A number in digits.
 pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {
-    let bare = groups.fit(&[(9, 9)], Between::Same);
+    let bare = groups.fit(BARE, Between::Same);
     if bare == Err(Stop::No) || !groups.context().has_after(WORDS, OTHER_NUMBERS) {
         return Err(Stop::No);
     }

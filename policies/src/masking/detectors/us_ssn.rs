@@ -28,7 +28,8 @@ pub(super) const WORDS: &Words = &Words::new(&[
 
 const SEPARATED: Shape = &[(3, 3), (2, 2), (4, 4)];
 const BARE: Shape = &[(9, 9)];
-const QUICK: &Shapes = &Shapes::new(&[SEPARATED, BARE]);
+/// Which of the shapes some groups may have, at a glance.
+pub(super) const QUICK: &Shapes = &Shapes::new(&[SEPARATED, BARE]);
 
 /// A number in digits.
 pub(super) fn at(view: &View<'_>, groups: &Groups<'_>) -> Found {

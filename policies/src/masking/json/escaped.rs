@@ -1,9 +1,8 @@
 //! A JSON string with escapes that is at hand as a whole: decoded at once, and answered in its own bytes.
 
-use memchr::memchr;
-
+use crate::eight;
 use crate::masking::content::apply;
-use crate::masking::detectors::{Table, Triggers};
+use crate::masking::detectors::{Label, Seen};
 use crate::masking::edits::{Edits, Spelling};
 use crate::masking::rules::{Context, WITHHELD};
 use crate::masking::text::at_hand;
@@ -18,7 +17,7 @@ const LONGEST: usize = 16 << 10;
 struct Unit {
     character: char,
     /// How many bytes spell it.
-    spelled: usize,
+    spelled: u8,
 }
 
 /// The escape at the beginning of `text`: `None` where it is none, or one of a surrogate pair.
@@ -42,87 +41,120 @@ fn unit(text: &[u8]) -> Option<Unit> {
     }
 }
 
-/// Decodes the inside of the string that `text` begins with into `decoded`: its length as spelled, and all that it has.
-/// `None` where it has to go another way: it is not at hand as a whole, too long, or has escapes that are not plain.
-pub(super) fn decode(
-    table: &Table,
-    text: &[u8],
-    strict: bool,
-    decoded: &mut Vec<u8>,
-) -> Option<(usize, Triggers)> {
-    let within = text.get(..=LONGEST).unwrap_or(text);
-    let mut at = 0;
-    let mut all = Triggers::NONE;
-    loop {
-        let rest = within.get(at..)?;
-        let (length, seen) = table.inside(rest);
-        if strict && seen.has(Triggers::CONTROL) {
-            return None;
+/// A string without its escapes.
+#[derive(Debug, Default)]
+pub(super) struct Decoded {
+    pub(super) text: Vec<u8>,
+    /// Where escapes were, in their order.
+    escapes: Vec<Escape>,
+}
+
+/// A character that was spelled with an escape. As small as it can be: a string may be nothing else.
+#[derive(Debug, Clone, Copy)]
+struct Escape {
+    /// Where it is in the text.
+    at: u16,
+    /// How many bytes of the text it is.
+    length: u8,
+    /// How many bytes spell it.
+    spelled: u8,
+}
+
+impl Decoded {
+    /// Decodes the inside of the string that `input` begins with: its length as spelled. `None` where it has to go another
+    /// way: it is not at hand as a whole, too long, or has escapes that are not plain.
+    pub(super) fn read(&mut self, input: &[u8], strict: bool) -> Option<usize> {
+        self.text.clear();
+        self.escapes.clear();
+        let within = input.get(..=LONGEST).unwrap_or(input);
+        let mut at = 0;
+        loop {
+            let (length, controls) = self.plain(within.get(at..)?);
+            if strict && controls {
+                return None;
+            }
+            at += length;
+            let rest = within.get(at..)?;
+            if *rest.first()? == b'"' {
+                return Some(at);
+            }
+            let Unit { character, spelled } = unit(rest)?;
+            let place = u16::try_from(self.text.len()).ok()?;
+            match u8::try_from(character) {
+                Ok(byte @ 0..0x80) => self.text.push(byte),
+                _ => self.text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+            let length = u8::try_from(character.len_utf8()).unwrap_or(0);
+            self.escapes.push(Escape { at: place, length, spelled });
+            at += usize::from(spelled);
         }
-        let (plain, rest) = rest.split_at_checked(length)?;
-        decoded.extend_from_slice(plain);
-        all = all.and(seen);
-        at += length;
-        if *rest.first()? == b'"' {
-            return Some((at, all));
+    }
+
+    /// Takes what `input` has before its first quote or backslash: how much that is, and whether control characters are in
+    /// it. By eights, what is too much given back: escapes stand close together, so that there is little to take at once.
+    fn plain(&mut self, input: &[u8]) -> (usize, bool) {
+        let (eights, rest) = input.as_chunks::<8>();
+        let mut at = 0;
+        let mut controls = 0;
+        for bytes in eights {
+            self.text.extend_from_slice(bytes);
+            let word = u64::from_le_bytes(*bytes);
+            let ends = eight::quotes_and_backslashes(word);
+            if ends != 0 {
+                let end = eight::before_first(ends);
+                self.text.truncate(self.text.len() - (8 - end));
+                controls |= eight::controls(word) & (ends & ends.wrapping_neg()).wrapping_sub(1);
+                return (at + end, controls != 0);
+            }
+            controls |= eight::controls(word);
+            at += 8;
         }
-        let Unit { character, spelled } = unit(rest)?;
-        if character.is_ascii() {
-            let byte = u8::try_from(character).unwrap_or(0);
-            all = all.and(table.at(byte).without(Triggers::END));
-            decoded.push(byte);
-        } else {
-            let mut buffer = [0; 4];
-            let bytes = character.encode_utf8(&mut buffer).as_bytes();
-            all = all.and(table.seen(bytes));
-            decoded.extend_from_slice(bytes);
-        }
-        at += spelled;
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        let plain = rest.get(..length).unwrap_or_default();
+        self.text.extend_from_slice(plain);
+        (at + length, controls != 0 || plain.iter().any(|byte| *byte < b' '))
     }
 }
 
 /// Answers about a decoded text in the bytes that spell it.
 pub(super) struct AsSpelled<'a> {
-    /// The bytes that spell what has no answer yet.
-    raw: &'a [u8],
+    /// Escapes of which no byte has an answer yet.
+    escapes: &'a [Escape],
+    /// Where the last of the others ends.
+    behind: usize,
+    /// How many bytes more than they are spell the others.
+    more: usize,
+    /// Bytes that spell what has an answer.
+    spelled: usize,
+    /// Bytes that spell all of it.
+    length: usize,
     /// Decoded bytes that pass, not yet said outside.
     passing: usize,
-    /// Decoded bytes of a character that went with its first byte.
-    gone: usize,
     /// Decoded bytes answered so far.
     answered: usize,
     outside: &'a mut dyn Edits,
 }
 
 impl<'a> AsSpelled<'a> {
-    pub(super) fn new(raw: &'a [u8], outside: &'a mut dyn Edits) -> Self {
-        Self { raw, passing: 0, gone: 0, answered: 0, outside }
+    /// About a text that `length` bytes spell.
+    pub(super) fn new(decoded: &'a Decoded, length: usize, outside: &'a mut dyn Edits) -> Self {
+        let escapes = decoded.escapes.as_slice();
+        Self { escapes, behind: 0, more: 0, spelled: 0, length, passing: 0, answered: 0, outside }
     }
 
     /// How many bytes spell the next `count`. An escape goes whole with the first of its bytes.
     fn spelled(&mut self, count: usize) -> usize {
         self.answered += count;
-        let known = count.min(self.gone);
-        self.gone -= known;
-        let mut left = count - known;
-        let mut at = 0;
-        while left > 0 {
-            let rest = self.raw.get(at..).unwrap_or_default();
-            let near = rest.get(..left).unwrap_or(rest);
-            let plain = memchr(b'\\', near).unwrap_or(near.len());
-            at += plain;
-            left -= plain;
-            if left == 0 {
-                break;
-            }
-            let Some(unit) = unit(self.raw.get(at..).unwrap_or_default()) else { break };
-            at += unit.spelled;
-            let length = unit.character.len_utf8();
-            self.gone = length.saturating_sub(left);
-            left = left.saturating_sub(length);
+        while let [escape, rest @ ..] = self.escapes
+            && usize::from(escape.at) < self.answered
+        {
+            self.behind = usize::from(escape.at) + usize::from(escape.length);
+            self.more += usize::from(escape.spelled - escape.length);
+            self.escapes = rest;
         }
-        self.raw = self.raw.get(at..).unwrap_or_default();
-        at
+        let spelled = self.answered.max(self.behind) + self.more;
+        spelled - std::mem::replace(&mut self.spelled, spelled)
     }
 
     fn flush(&mut self) {
@@ -135,7 +167,7 @@ impl<'a> AsSpelled<'a> {
 
     /// Nothing more comes: what has no answer passes.
     pub(super) fn end(self) {
-        self.outside.pass(self.raw.len());
+        self.outside.pass(self.length - self.spelled);
     }
 }
 
@@ -166,9 +198,9 @@ impl Edits for AsSpelled<'_> {
 /// in it.
 pub(super) fn answer(
     text: &[u8],
-    label: &[u8],
+    label: Label<'_>,
     level: usize,
-    active: Triggers,
+    active: Seen,
     context: &mut Context<'_>,
     edits: &mut AsSpelled<'_>,
 ) -> Result<(), Stop> {
@@ -177,7 +209,7 @@ pub(super) fn answer(
         at_hand(detectors, label, text, active, |verdict| apply(verdict, context, Spelling::Plain, edits));
         return Ok(());
     }
-    let mut json = Json::embedded(level, false).called(label);
+    let mut json = Json::embedded(level, false).called(label.name);
     match json.push(text, context, edits).and_then(|()| json.finish(context, edits)) {
         // Too deep for a document of its own: the text around it goes on, without it.
         Err(Stop::Deep) => {

@@ -16,7 +16,7 @@ mod quick;
 mod string;
 
 use crate::masking::content::Content;
-use crate::masking::detectors::Triggers;
+use crate::masking::detectors::{Label, Seen};
 use crate::masking::edits::{Edits, Spelling};
 use crate::masking::escape::Escape;
 use crate::masking::lanes::{Growth, Lane};
@@ -524,19 +524,20 @@ impl Json {
         if self.muted.is_some() {
             flow.cut(token.len());
             self.collect(token, context, flow);
-        } else if context.is_clear_token(&self.name, token) {
-            flow.pass(token.len());
         } else {
-            decide_token(&self.name, token, context, flow);
+            decide_token(context.detectors().label(&self.name), token, context, flow);
         }
         self.end_value(context, flow);
     }
 }
 
 /// Hands a number in a value called `label` to the detectors.
-fn decide_token(label: &[u8], token: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) {
+fn decide_token(label: Label<'_>, token: &[u8], context: &mut Context<'_>, flow: &mut Flow<'_>) {
+    if context.is_clear_token(label, token) {
+        return flow.pass(token.len());
+    }
     let mut masked = None;
-    at_hand(context.detectors(), label, token, Triggers::ALL, |verdict| match verdict {
+    at_hand(context.detectors(), label, token, Seen::ALL, |verdict| match verdict {
         Verdict::Match { detector, text } if masked.is_none() => {
             masked = Some((detector, Some(text.to_vec())))
         }

@@ -3,8 +3,12 @@
 use crate::eight;
 use crate::masking::path::Places;
 
-/// How many are kept.
-const KEPT: usize = 32;
+/// The most that are kept; then it begins anew.
+const MOST: usize = 64;
+/// Places from which they are found: twice as many, so that most are where they belong.
+const PLACES: usize = 2 * MOST;
+/// How many places further than where it belongs one may be.
+const NEAR: usize = 4;
 /// The longest that is kept: what its three words tell apart.
 const LONGEST: usize = 24;
 
@@ -42,7 +46,7 @@ impl Known {
     fn place(&self) -> usize {
         let words = self.first ^ self.second.rotate_left(23) ^ self.third.rotate_left(41);
         let mixed = words.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        usize::try_from(mixed >> 59).unwrap_or(0)
+        usize::try_from(mixed >> 57).unwrap_or(0)
     }
 }
 
@@ -61,26 +65,73 @@ fn up_to_quote(bytes: [u8; 8]) -> Option<(u64, usize)> {
     (odd & before == 0).then_some((word & !(u64::MAX << (length * 8)), length))
 }
 
-/// The last names in which nothing was found and for which no rule holds, and where the paths stand behind them.
-#[derive(Debug, Default)]
+/// What is known of a name in which nothing was found and for which no rule holds.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::masking) struct Said {
+    /// Where the paths stand behind it.
+    pub(super) to: Places,
+    /// Whether it makes no secret of its value.
+    pub(super) plain: bool,
+    /// Whether it says nothing about its value, once somebody has asked.
+    pub(super) silent: Option<bool>,
+}
+
+/// Such names of a body, each with where the paths stood before it.
+#[derive(Debug)]
 pub(in crate::masking) struct Names {
-    kept: [Option<(Known, Places, Places)>; KEPT],
+    kept: Vec<(Known, Places, Said)>,
+    /// By [`Known::place`], the position of one in `kept`, from one on.
+    places: [u8; PLACES],
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { kept: Vec::new(), places: [0; PLACES] }
+    }
 }
 
 impl Names {
-    /// Where the paths stand behind this name, coming from `from`, if it is there.
-    pub(super) fn find(&self, name: &Known, from: Places) -> Option<Places> {
-        match self.kept.get(name.place())? {
-            Some((known, before, behind)) if known == name && *before == from => Some(*behind),
-            _ => None,
+    /// Where this name is, coming from `from`, and what it says; if it is there.
+    pub(super) fn find(&self, name: &Known, from: Places) -> Option<(usize, Said)> {
+        for near in 0..NEAR {
+            let position = usize::from(*self.places.get((name.place() + near) % PLACES)?).checked_sub(1)?;
+            let (known, before, said) = self.kept.get(position)?;
+            if known == name && *before == from {
+                return Some((position, *said));
+            }
+        }
+        None
+    }
+
+    /// Whether the name that is kept there says nothing about its value; `ask` tells it, of one that is not kept as well.
+    pub(super) fn is_silent(&mut self, kept: Option<usize>, ask: impl FnOnce() -> bool) -> bool {
+        match kept.and_then(|position| self.kept.get_mut(position)) {
+            Some((_, _, said)) => *said.silent.get_or_insert_with(ask),
+            None => ask(),
         }
     }
 
     /// Keeps a name in which nothing is found, and for which no rule holds.
-    pub(super) fn keep(&mut self, name: Known, from: Places, to: Places) {
-        if let Some(place) = self.kept.get_mut(name.place()) {
-            *place = Some((name, from, to));
+    pub(super) fn keep(&mut self, name: Known, from: Places, said: Said) {
+        let free = (name.place()..name.place() + NEAR).map(|place| place % PLACES);
+        let mut free = free.filter(|place| self.places.get(*place) == Some(&0));
+        let place = match free.next() {
+            Some(place) if self.kept.len() < MOST => place,
+            _ => {
+                *self = Self { kept: std::mem::take(&mut self.kept), ..Self::default() };
+                self.kept.clear();
+                name.place()
+            }
+        };
+        self.kept.push((name, from, said));
+        if let Some(place) = self.places.get_mut(place) {
+            *place = u8::try_from(self.kept.len()).unwrap_or(0);
         }
+    }
+
+    /// The heap it takes, in bytes.
+    pub(in crate::masking) fn footprint(&self) -> usize {
+        self.kept.capacity() * size_of::<(Known, Places, Said)>()
     }
 }
 
@@ -113,12 +164,12 @@ mod tests {
         let rest = "\": {\"x\": \"so it goes on and on and on\"}";
         let read = |name: &str| Known::read(format!("{name}{rest}").as_bytes()).expect("a short name");
         let mut names = Names::default();
-        names.keep(read("content"), 1, 3);
-        assert_eq!(names.find(&read("content"), 1), Some(3));
-        assert_eq!(names.find(&read("content"), 2), None);
+        names.keep(read("content"), 1, Said { to: 3, plain: true, silent: None });
+        assert_eq!(names.find(&read("content"), 1).map(|(kept, said)| (kept, said.to)), Some((0, 3)));
+        assert!(names.find(&read("content"), 2).is_none());
         for other in ["", "c", "conten", "contents", "Content", "content\0"] {
             if let Some(other) = Known::read(format!("{other}{rest}").as_bytes()) {
-                assert_eq!(names.find(&other, 1), None);
+                assert!(names.find(&other, 1).is_none());
             }
         }
     }

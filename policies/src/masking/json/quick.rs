@@ -2,11 +2,11 @@
 //! of most documents goes this way; where anything else comes, the other files of this folder take over. What they
 //! would have answered is what is answered here.
 
-use super::escaped::{self, AsSpelled};
-use super::names::Known;
+use super::escaped::{self, AsSpelled, Decoded};
+use super::names::{Known, Said};
 use super::string::{begins_document, look};
 use super::{Flow, Frame, Json, State, Stop};
-use crate::masking::detectors::{Detectors, Triggers};
+use crate::masking::detectors::{Detectors, Label, Seen, Triggers};
 use crate::masking::edits::Edits;
 use crate::masking::lanes::Growth;
 use crate::masking::path::{LONGEST_NAME, Step};
@@ -30,14 +30,14 @@ impl Json {
         }
         let name = std::mem::take(&mut self.name);
         let detectors = context.detectors();
+        let plain = detectors.label(&name).plain;
         let mut way = Way {
             json: self,
             input,
             at: 0,
             told: 0,
-            name,
-            new_name: None,
-            decoded: Vec::new(),
+            named: Named { before: name, since: None, plain, kept: None },
+            decoded: Decoded::default(),
             stop: None,
             detectors,
             context,
@@ -56,12 +56,9 @@ struct Way<'w, 'i, 'c, 'f> {
     at: usize,
     /// Up to here it is answered.
     told: usize,
-    /// The name that the value to come stands under, from before.
-    name: Vec<u8>,
-    /// The one that came since.
-    new_name: Option<&'i [u8]>,
+    named: Named<'i>,
     /// Room for a string without its escapes.
-    decoded: Vec<u8>,
+    decoded: Decoded,
     /// Why the document cannot go on.
     stop: Option<Stop>,
     detectors: &'c Detectors,
@@ -69,12 +66,35 @@ struct Way<'w, 'i, 'c, 'f> {
     flow: &'w mut Flow<'f>,
 }
 
+/// What the value to come is called.
+struct Named<'i> {
+    /// Its name, from before.
+    before: Vec<u8>,
+    /// The one that came since.
+    since: Option<&'i [u8]>,
+    /// Whether that makes no secret of the value.
+    plain: bool,
+    /// Where it is kept, if it is.
+    kept: Option<usize>,
+}
+
+impl Named<'_> {
+    fn label(&self) -> Label<'_> {
+        Label { name: self.since.unwrap_or(&self.before), plain: self.plain }
+    }
+
+    fn forget(&mut self) {
+        self.before.clear();
+        (self.since, self.plain, self.kept) = (None, true, None);
+    }
+}
+
 impl<'i> Way<'_, 'i, '_, '_> {
     /// Answers what is decided, and leaves the document as the others expect it.
     fn end(self) -> Result<usize, Stop> {
         self.flow.pass(self.at - self.told);
-        self.json.name = self.name;
-        if let Some(name) = self.new_name {
+        self.json.name = self.named.before;
+        if let Some(name) = self.named.since {
             self.json.name.clear();
             self.json.name.extend_from_slice(name);
         }
@@ -135,7 +155,7 @@ impl<'i> Way<'_, 'i, '_, '_> {
             return false;
         }
         if container {
-            self.forget_name();
+            self.named.forget();
         }
         self.at += length + usize::from(comma);
         self.json.state = if comma { State::Name } else { State::After };
@@ -144,21 +164,23 @@ impl<'i> Way<'_, 'i, '_, '_> {
 
     fn close(&mut self) {
         self.json.leave();
-        self.forget_name();
+        self.named.forget();
         self.json.state = self.json.behind();
     }
 
-    fn forget_name(&mut self) {
-        self.name.clear();
-        self.new_name = None;
+    /// Whether the name of the value to come says nothing about it.
+    fn is_silent(&mut self) -> bool {
+        let Self { named, detectors, context, .. } = self;
+        context.learnt.names.is_silent(named.kept, || detectors.is_silent(named.label()))
     }
 
     /// The inside of the string that begins here, and all that it has.
-    fn inside(&self) -> Option<(&'i [u8], Triggers)> {
+    fn inside(&self) -> Option<(&'i [u8], Seen)> {
         let rest = self.input.get(self.at + 1..)?;
         let (end, seen) = self.detectors.table().inside(rest);
         let (body, tail) = rest.split_at_checked(end)?;
-        let whole = tail.first() == Some(&b'"') && !(seen.has(Triggers::CONTROL) && self.context.is_strict());
+        let whole = tail.first() == Some(&b'"')
+            && !(seen.triggers.has(Triggers::CONTROL) && self.context.is_strict());
         whole.then_some((body, seen))
     }
 
@@ -166,62 +188,67 @@ impl<'i> Way<'_, 'i, '_, '_> {
         let places = self.json.stack.last()?.places;
         let known = self.input.get(self.at + 1..).and_then(Known::read);
         if let Some(known) = &known
-            && let Some(to) = self.context.names.find(known, places)
+            && let Some((kept, said)) = self.context.learnt.names.find(known, places)
         {
-            (self.json.places, self.json.rule) = (to, None);
+            (self.json.places, self.json.rule) = (said.to, None);
             let begin = self.at + 1;
             self.at = begin + known.length + 1;
-            self.name.clear();
-            self.new_name = self.input.get(begin..begin + known.length);
+            self.named.before.clear();
+            self.named.since = self.input.get(begin..begin + known.length);
+            (self.named.plain, self.named.kept) = (said.plain, Some(kept));
             self.json.state = State::Colon;
             return Some(());
         }
         let (name, seen) = self.inside()?;
         (self.json.places, self.json.rule) = self.context.member(places, name);
-        self.forget_name();
+        self.named.forget();
         let clear = self.answer(name, seen);
+        let plain = self.detectors.label(name).plain;
         if let Some(known) = known.filter(|_| clear && self.json.rule.is_none()) {
-            self.context.names.keep(known, places, self.json.places);
+            let said = Said { to: self.json.places, plain, silent: None };
+            self.context.learnt.names.keep(known, places, said);
         }
-        self.new_name = Some(name.get(..=LONGEST_NAME).unwrap_or(name));
+        (self.named.since, self.named.plain) = (Some(name.get(..=LONGEST_NAME).unwrap_or(name)), plain);
         self.json.state = State::Colon;
         // What a rule masks goes the other way.
         self.json.rule.is_none().then_some(())
     }
 
     /// Answers the string that begins here, with its quotes, and says whether nothing is found in it.
-    fn answer(&mut self, body: &[u8], seen: Triggers) -> bool {
+    fn answer(&mut self, body: &[u8], seen: Seen) -> bool {
         let begin = self.at + 1;
         self.at = begin + body.len() + 1;
-        let label = self.new_name.unwrap_or(&self.name);
-        let active = self.detectors.glance(label, seen, body.len());
-        if active.is_none() || self.context.is_id(label, body) {
+        let active = self.detectors.glance(self.named.label(), body, seen);
+        if active.is_none() || (self.context.is_id_or_time(body) && self.is_silent()) {
             return true;
         }
         self.flow.pass(begin - self.told);
         self.told = begin + body.len();
-        look(label, body, active, self.context, self.flow)
+        look(self.named.label(), body, active, self.context, self.flow)
     }
 
     /// Answers a string with escapes or a document in it.
     fn escaped(&mut self) -> Option<()> {
         let begin = self.at + 1;
         let rest = self.input.get(begin..)?;
-        self.decoded.clear();
-        let (length, seen) =
-            escaped::decode(self.detectors.table(), rest, self.context.is_strict(), &mut self.decoded)?;
-        let label = self.new_name.unwrap_or(&self.name);
-        let active = self.detectors.glance(label, seen, self.decoded.len());
+        let length = self.decoded.read(rest, self.context.is_strict())?;
+        let label = self.named.label();
+        let text = &self.decoded.text;
         let level = self.json.level + 1;
-        let document = begins_document(&self.decoded);
+        let document = begins_document(text);
         if document && level > self.context.limits().embedded {
             return None;
         }
+        let active = if document {
+            Seen::NONE
+        } else {
+            self.detectors.glance(label, text, self.detectors.table().look(text))
+        };
         if document || !active.is_none() {
             self.flow.pass(begin - self.told);
             self.told = begin + length;
-            let mut edits = AsSpelled::new(rest.get(..length)?, self.flow);
-            let answered = escaped::answer(&self.decoded, label, level, active, self.context, &mut edits);
+            let mut edits = AsSpelled::new(&self.decoded, length, self.flow);
+            let answered = escaped::answer(text, label, level, active, self.context, &mut edits);
             edits.end();
             self.stop = answered.err();
         }
@@ -242,8 +269,8 @@ impl<'i> Way<'_, 'i, '_, '_> {
         let places = element.map_or(self.json.places, |(places, _)| places);
         match byte {
             b'"' => {
-                let label = self.new_name.unwrap_or(&self.name);
-                if self.json.growth_of(self.json.ordinal + 1, label, self.context) != Growth::Whole {
+                let name = self.named.label().name;
+                if self.json.growth_of(self.json.ordinal + 1, name, self.context) != Growth::Whole {
                     return None;
                 }
                 match self.inside() {
@@ -260,12 +287,11 @@ impl<'i> Way<'_, 'i, '_, '_> {
                 }
                 self.count_element();
                 let array = byte == b'[';
-                let label = self.new_name.unwrap_or(&self.name);
-                self.json.tree = self.json.tree_in(label);
+                self.json.tree = self.json.tree_in(self.named.label().name);
                 self.json.stack.push(Frame { array, places, index: 0 });
                 self.json.state = if array { State::FirstElement } else { State::FirstName };
                 if !array {
-                    self.forget_name();
+                    self.named.forget();
                 }
                 self.at += 1;
                 return Some(());
@@ -295,7 +321,7 @@ impl<'i> Way<'_, 'i, '_, '_> {
         if !tail.first().is_some_and(|byte| self.json.may_follow(*byte)) || !token::is_valid(token) {
             return None;
         }
-        let label = self.new_name.unwrap_or(&self.name);
+        let label = self.named.label();
         if !self.context.is_clear_token(label, token) {
             self.flow.pass(self.at - self.told);
             super::decide_token(label, token, self.context, self.flow);

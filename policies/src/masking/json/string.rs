@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2};
 
 use super::{Flow, Json, State, Stop};
 use crate::masking::content::{Content, apply};
-use crate::masking::detectors::Triggers;
+use crate::masking::detectors::{Label, Seen};
 use crate::masking::edits::{Edits, Spelling};
 use crate::masking::escape::Escaped;
 use crate::masking::lanes::Growth;
@@ -73,10 +73,10 @@ impl Json {
         {
             return false;
         }
-        let label = if name { &[] } else { self.name.as_slice() };
         let detectors = context.detectors();
-        let active = detectors.glance(label, detectors.table().seen(body), body.len());
-        if active.is_none() || context.is_id(label, body) {
+        let label = detectors.label(if name { &[] } else { &self.name });
+        let active = detectors.glance(label, body, detectors.table().look(body));
+        if active.is_none() || (context.is_id_or_time(body) && detectors.is_silent(label)) {
             flow.pass(body.len());
         } else {
             look(label, body, active, context, flow);
@@ -283,9 +283,9 @@ impl Json {
 /// Hands a string at hand, in a value called `label`, to the detectors, and says whether they find nothing; `active` is
 /// what a glance told of it.
 pub(super) fn look(
-    label: &[u8],
+    label: Label<'_>,
     body: &[u8],
-    active: Triggers,
+    active: Seen,
     context: &mut Context<'_>,
     flow: &mut Flow<'_>,
 ) -> bool {

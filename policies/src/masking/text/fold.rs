@@ -53,23 +53,21 @@ enum Becomes {
     Itself,
 }
 
+/// Bytes that are looked at together for what is beyond ASCII.
+const PIECE: usize = 16;
+
 /// Whether `text` holds anything to fold, or ends in what may become so. `zero_widths` came right before.
 pub(super) fn is_needed(text: &[u8], zero_widths: u8) -> bool {
     if zero_widths > 0 && !text.is_empty() {
         return true;
     }
-    if text.is_ascii() {
-        return false;
-    }
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0xC2 | 0xE2 | 0xE3 | 0xEF)) {
-        rest = rest.get(at..).unwrap_or_default();
-        if !matches!(becomes(rest), Becomes::Itself) {
-            return true;
-        }
-        rest = rest.get(1..).unwrap_or_default();
-    }
-    false
+    // Most of most texts is ASCII.
+    let pieces = text.chunks(PIECE).enumerate().filter(|(_, piece)| !piece.is_ascii());
+    let mut first = pieces.flat_map(|(index, piece)| {
+        let is_first = |(_, byte): &(usize, &u8)| FIRST.contains(*byte);
+        piece.iter().enumerate().filter(is_first).map(move |(offset, _)| index * PIECE + offset)
+    });
+    first.any(|at| !matches!(becomes(text.get(at..).unwrap_or_default()), Becomes::Itself))
 }
 
 /// Folds `text`, which `zero_widths` zero-width characters precede. At the end of a text a code point that is

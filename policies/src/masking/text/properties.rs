@@ -293,10 +293,10 @@ proptest! {
         let label = label.as_bytes();
         for (name, detectors) in selections() {
             let expected = marked_in(&detectors.thorough(), label, &[&text]);
-            let seen = detectors.table().seen(&text);
-            let active = detectors.glance(label, seen, text.len());
+            let named = detectors.label(label);
+            let active = detectors.glance(named, &text, detectors.table().look(&text));
             let (mut rest, mut output) = (text.clone(), Vec::new());
-            at_hand(&detectors, label, &text, active, |verdict| mark(&detectors, verdict, &mut rest, &mut output));
+            at_hand(&detectors, named, &text, active, |verdict| mark(&detectors, verdict, &mut rest, &mut output));
             prop_assert!(rest.is_empty());
             prop_assert_eq!(&String::from_utf8_lossy(&output).into_owned(), &expected, "{} at hand", &name);
             let (one, other) = text.split_at(cut.index(text.len() + 1));

@@ -1,7 +1,7 @@
 //! The state of one growing text, and the loop that hands it to the detectors piece by piece.
 
 use super::fold;
-use crate::masking::detectors::{DetectorId, Detectors, Finding, Next, Region, Triggers, View};
+use crate::masking::detectors::{DetectorId, Detectors, Finding, Label, Next, Region, Seen, Triggers, View};
 
 /// Bytes before undecided text that detectors may read for context, such as `SSN:`.
 const CONTEXT: usize = 96;
@@ -270,7 +270,7 @@ impl Scan {
         };
         let mut reported = 0;
         loop {
-            match detectors.next(&view, Triggers::ALL) {
+            match detectors.next(&view, Seen::ALL) {
                 Next::Found(Finding { start, end: value_end, cover, detector, region }) => {
                     let (from, to, cover_to) = (begin(start), end(value_end), end(cover));
                     if from > reported {
@@ -337,26 +337,29 @@ impl Scan {
 /// `active`: what [`Detectors::glance`] told of it.
 pub(crate) fn at_hand(
     detectors: &Detectors,
-    label: &[u8],
+    label: Label<'_>,
     text: &[u8],
-    active: Triggers,
+    active: Seen,
     mut on: impl FnMut(Verdict<'_>),
 ) {
-    if active == Triggers::ALL && fold::is_needed(text, 0) {
-        return Scan::labelled(label).whole(detectors, text, on);
+    if active.triggers.has(Triggers::FOLD) && fold::is_needed(text, 0) {
+        return Scan::labelled(label.name).whole(detectors, text, on);
     }
+    let active = active.only(active.triggers.without(Triggers::FOLD));
     let mut before = [0; CONTEXT];
-    let length = if label.is_empty() { 0 } else { name(label, &mut before) };
+    let length = if label.name.is_empty() { 0 } else { name(label.name, &mut before) };
     let mut view = View {
         before: before.get(..length).unwrap_or_default(),
         text,
         floor: 0,
         wall: isize::MIN,
-        labelled: length > 0,
+        labelled: length > 0 && !label.plain,
         ended: true,
     };
     let mut reported = 0;
-    while let Next::Found(Finding { start, end, cover, detector, region }) = detectors.next(&view, active) {
+    while reported < text.len()
+        && let Next::Found(Finding { start, end, cover, detector, region }) = detectors.next(&view, active)
+    {
         if start > reported {
             on(Verdict::Clear { len: start - reported });
         }
@@ -390,8 +393,10 @@ fn name(label: &[u8], before: &mut [u8; CONTEXT]) -> usize {
     const SEPARATOR: &[u8] = b": ";
     let kept = label.get(label.len().saturating_sub(CONTEXT - SEPARATOR.len())..).unwrap_or_default();
     let length = kept.len() + SEPARATOR.len();
-    for (place, byte) in before.iter_mut().zip(kept.iter().chain(SEPARATOR)) {
-        *place = *byte;
+    for (place, part) in [(0..kept.len(), kept), (kept.len()..length, SEPARATOR)] {
+        if let Some(place) = before.get_mut(place) {
+            place.copy_from_slice(part);
+        }
     }
     length
 }

@@ -58,6 +58,56 @@ impl Triggers {
     }
 }
 
+/// What a text has that may begin a value, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// All that its bytes may be.
+    pub(crate) triggers: Triggers,
+    /// Which of its eights have a byte that may begin a value: a bit each, the last for all behind the others.
+    eights: u64,
+}
+
+/// How many eights have a bit of their own.
+const EIGHTS: usize = 63;
+
+impl Seen {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self { triggers: Triggers::NONE, eights: 0 };
+    /// Anything, anywhere.
+    pub(crate) const ALL: Self = Self { triggers: Triggers::ALL, eights: u64::MAX };
+
+    /// The same places, and of what is there no more than these.
+    pub(crate) fn only(self, triggers: Triggers) -> Self {
+        Self { triggers, ..self }
+    }
+
+    /// Whether nothing is there.
+    pub(crate) fn is_none(self) -> bool {
+        self.triggers.is_none()
+    }
+
+    /// One more eight, or less at the end of a text, at `at`.
+    fn add(&mut self, at: usize, triggers: Triggers) {
+        self.triggers = self.triggers.and(triggers);
+        self.eights |= u64::from(triggers.has(Triggers::ALL)) << (at / 8).min(EIGHTS);
+    }
+
+    /// Where the first byte may be, from `at` on, that may begin a value; `None` where there is none.
+    fn next(self, at: usize) -> Option<usize> {
+        let eight = at / 8;
+        if eight >= EIGHTS {
+            return (self.eights >> EIGHTS == 1).then_some(at);
+        }
+        let left = self.eights >> eight;
+        let skipped = left.trailing_zeros() as usize;
+        match skipped {
+            0 => Some(at),
+            1..=EIGHTS => Some((eight + skipped) * 8),
+            _ => None,
+        }
+    }
+}
+
 /// What every byte may be.
 pub(crate) struct Table([Triggers; 256]);
 
@@ -91,15 +141,45 @@ impl Table {
         self.0.get(usize::from(byte)).copied().unwrap_or(Triggers::NONE)
     }
 
+    /// All that a text may be, and where.
+    pub(crate) fn look(&self, text: &[u8]) -> Seen {
+        let mut seen = Seen::NONE;
+        for (eight, bytes) in text.chunks(8).enumerate() {
+            seen.add(eight * 8, self.seen(bytes));
+        }
+        seen
+    }
+
     /// All that these bytes may be.
     pub(crate) fn seen(&self, text: &[u8]) -> Triggers {
         text.iter().fold(Triggers::NONE, |seen, byte| seen.and(self.at(*byte)))
     }
 
-    /// How many bytes at the beginning of `text` are none of `active`, counted in eights.
-    pub(super) fn dull(&self, text: &[u8], active: Triggers) -> usize {
+    /// The first byte of `text` from `at` on that is one of `active`, and what it is; nothing, at the end, where there is
+    /// none.
+    pub(super) fn first(&self, text: &[u8], mut at: usize, active: Seen) -> (usize, Triggers) {
+        while let Some(eight) = active.next(at).filter(|eight| *eight < text.len()) {
+            let end = (eight / 8 + 1) * 8;
+            let bytes = text.get(eight..end.min(text.len())).unwrap_or_default();
+            for (offset, byte) in bytes.iter().enumerate() {
+                let triggers = self.at(*byte).of(active.triggers);
+                if !triggers.is_none() {
+                    return (eight + offset, triggers);
+                }
+            }
+            at = end + self.dull(text.get(end..).unwrap_or_default(), active, end);
+        }
+        (text.len().max(at), Triggers::NONE)
+    }
+
+    /// How many bytes at the beginning of `text`, which is at `at`, are none of `active`, counted in eights: where nobody
+    /// has looked before.
+    fn dull(&self, text: &[u8], active: Seen, at: usize) -> usize {
+        if active.eights != u64::MAX && at < EIGHTS * 8 {
+            return 0;
+        }
         let (eights, _) = text.as_chunks::<8>();
-        let dull = |bytes: &&[u8; 8]| !self.eight(bytes).has(active);
+        let dull = |bytes: &&[u8; 8]| !self.eight(bytes).has(active.triggers);
         eights.iter().take_while(dull).count() * 8
     }
 
@@ -110,15 +190,16 @@ impl Table {
     }
 
     /// How many bytes there are before the first quote or backslash, and all that those may be.
-    pub(crate) fn inside(&self, text: &[u8]) -> (usize, Triggers) {
-        let mut seen = Triggers::NONE;
+    pub(crate) fn inside(&self, text: &[u8]) -> (usize, Seen) {
+        let mut seen = Seen::NONE;
         let mut at = 0;
         let (eights, _) = text.as_chunks::<8>();
         for bytes in eights {
             if let Some(end) = end_in(bytes) {
-                return (at + end, seen.and(self.seen(bytes.get(..end).unwrap_or_default())));
+                seen.add(at, self.seen(bytes.get(..end).unwrap_or_default()));
+                return (at + end, seen);
             }
-            seen = seen.and(self.eight(bytes));
+            seen.add(at, self.eight(bytes));
             at += 8;
         }
         for byte in text.get(at..).unwrap_or_default() {
@@ -126,7 +207,7 @@ impl Table {
             if triggers.has(Triggers::END) {
                 break;
             }
-            seen = seen.and(triggers);
+            seen.add(at, triggers);
             at += 1;
         }
         (at, seen)
@@ -268,8 +349,9 @@ impl Surroundings {
             return !(capital == b'J' && previous == b'y' && back(2) == b'e');
         }
         let alphanumeric = |count: usize| ahead(count).is_none_or(|byte| byte.is_ascii_alphanumeric());
-        let address =
-            || matches!(capital, b'L' | b'M' | b'D' | b'T' | b'B') && alphanumeric(4) && alphanumeric(12);
+        let address = || {
+            matches!(capital, b'L' | b'M' | b'D' | b'T' | b'B') && [3, 4, 5, 12].into_iter().all(alphanumeric)
+        };
         let token = next.is_ascii_uppercase() && self.capitals.has(capital, next);
         let month = active.has(Triggers::DIGIT) && self.months.has(capital, next);
         !token && !month && previous != b'/' && !address()

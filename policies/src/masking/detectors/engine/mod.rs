@@ -7,7 +7,7 @@
 mod glance;
 mod sweep;
 
-pub(crate) use glance::{Table, Triggers};
+pub(crate) use glance::{Seen, Table, Triggers};
 
 use super::context::Before;
 use super::custom::{Cut, Pattern};
@@ -86,6 +86,9 @@ pub(super) const CHAIN: usize = 4096;
 
 /// Bytes before the end of a text that a value may have begun in without a byte that triggers a recogniser.
 const QUIET: usize = 16;
+
+/// Shorter texts hold no address of a crypto-currency, no hardware address in fours, and no token that has a prefix.
+const SHORT: usize = 14;
 
 /// The most folded bytes that each detector holds back for one value, by id.
 pub(crate) const LONGEST: [usize; 15] = [
@@ -202,28 +205,30 @@ impl Engine {
         &self.table
     }
 
-    /// Which bytes of a text of this length may begin a value in it, where the text is at hand as a whole and has
-    /// `seen`, and its label says nothing about it. None: nothing can be found.
-    pub(super) fn glance(&self, seen: Triggers, length: usize) -> Triggers {
-        if seen.has(Triggers::FOLD.and(Triggers::CUSTOM)) || self.is_thorough() {
-            return Triggers::ALL;
+    /// Which bytes of a text may begin a value in it, where the text is at hand as a whole and has `seen`, and its label
+    /// says nothing about it; and whether any may have to be folded. None: nothing can be found.
+    pub(super) fn glance(&self, text: &[u8], seen: Triggers) -> Triggers {
+        let length = text.len();
+        if seen.has(Triggers::CUSTOM) || self.is_thorough() {
+            return Triggers::ALL.and(seen.of(Triggers::FOLD));
         }
-        let mut active = seen.of(Triggers::ALL);
+        let mut active = seen.of(Triggers::ALL.and(Triggers::FOLD));
         let mut drop = |triggers: Triggers, unless: bool| {
             if !unless {
                 active = active.without(triggers);
             }
         };
-        let digits = seen.has(Triggers::DIGIT);
+        // No number has fewer than four digits: `5-1-85` behind a word. With few, addresses of crypto-currencies are longer.
+        let digits = seen.has(Triggers::DIGIT)
+            && (length >= SHORT || text.iter().filter(|byte| byte.is_ascii_digit()).count() >= 4);
+        drop(Triggers::DIGIT, digits && length >= 5);
         drop(Triggers::PLUS.and(Triggers::PARENTHESIS), digits);
-        // `5-1-85` behind a word, `12345` behind another.
-        drop(Triggers::DIGIT, length >= 5);
         // `::1`, `a::b:c`, `pwd=abcd`.
-        drop(Triggers::COLON, length >= 3 && (digits || length >= 6));
+        drop(Triggers::COLON, length >= 3 && (seen.has(Triggers::DIGIT) || length >= 6));
         drop(Triggers::EQUALS, length >= 6);
         // `aaaa.bbbb.cccc`, `xoxb-` and ten more, `AKIA` and sixteen more.
-        drop(Triggers::HYPHEN.and(Triggers::UNDERSCORE).and(Triggers::DOT), length >= 14);
-        drop(Triggers::UPPER, length >= 14 || (digits && length >= 5));
+        drop(Triggers::HYPHEN.and(Triggers::UNDERSCORE).and(Triggers::DOT), length >= SHORT);
+        drop(Triggers::UPPER, length >= SHORT || (digits && length >= 5));
         active
     }
 
@@ -246,13 +251,10 @@ impl Engine {
 
     /// What comes next in `view` from its floor on. `active`: what [`glance`](Self::glance) told of a text at hand;
     /// everything, of any other.
-    pub(super) fn next(&self, view: &View<'_>, active: Triggers, patterns: &[(DetectorId, Pattern)]) -> Next {
+    pub(super) fn next(&self, view: &View<'_>, active: Seen, patterns: &[(DetectorId, Pattern)]) -> Next {
         let mut sweep = Sweep::new(view, self.enabled);
         let mut at = view.floor;
-        let label = view.before.strip_suffix(b": ").filter(|_| view.labelled);
-        if self.is_thorough() || !label.is_some_and(|label| self.is_plain_label(label)) {
-            sweep.resume();
-        }
+        sweep.resume();
         loop {
             // Once something waits, what follows only tells whether something before it waits, too.
             let length = view.text.len();
@@ -263,9 +265,9 @@ impl Engine {
                 _ => length,
             };
             let trigger;
-            (at, trigger) = self.skip(view.text, at, limit, active);
+            (at, trigger) = self.bright(view, at, limit, active, !patterns.is_empty());
             if trigger.is_none() {
-                match self.settle(view, active, &mut sweep) {
+                match self.settle(view, active.triggers, &mut sweep) {
                     // The e-mail address around a match covers more: go on in there.
                     true => continue,
                     false => break,
@@ -274,13 +276,7 @@ impl Engine {
             if trigger.has(Triggers::CUSTOM) {
                 self.custom(view, at, patterns, &mut sweep);
             }
-            let built_in = trigger.without(Triggers::CUSTOM);
-            let dull = !self.is_thorough() && self.surroundings.are_dull(view, at, built_in, active);
-            let next = match dull {
-                true if built_in == Triggers::DIGIT => word_end(view, at),
-                true => at + 1,
-                false => sweep.examine(at, built_in),
-            };
+            let next = sweep.examine(at, trigger.without(Triggers::CUSTOM));
             // Custom patterns may begin inside a word that nothing else does.
             at = if patterns.is_empty() { next } else { at + 1 };
         }
@@ -288,6 +284,30 @@ impl Engine {
             (Some(hold), _) => Next::Hold(hold),
             (None, Some(found)) => Next::Found(found),
             (None, None) => Next::Hold(view.text.len()),
+        }
+    }
+
+    /// The first byte from `at` on, before `limit`, at which a recogniser has to look, and what it is; nothing, where there is
+    /// none. `custom`: whether there are custom patterns.
+    fn bright(
+        &self,
+        view: &View<'_>,
+        mut at: usize,
+        limit: usize,
+        active: Seen,
+        custom: bool,
+    ) -> (usize, Triggers) {
+        let text = view.text.get(..limit).unwrap_or_default();
+        loop {
+            let (spot, trigger) = self.table.first(text, at, active);
+            let dull = !trigger.is_none()
+                && !self.is_thorough()
+                && !trigger.has(Triggers::CUSTOM)
+                && self.surroundings.are_dull(view, spot, trigger, active.triggers);
+            if !dull {
+                return (spot, trigger);
+            }
+            at = if trigger == Triggers::DIGIT && !custom { word_end(view, spot) } else { spot + 1 };
         }
     }
 
@@ -306,19 +326,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// The next byte of interest from `at` on, before `limit`, and why; none where there is none.
-    fn skip(&self, text: &[u8], at: usize, limit: usize, active: Triggers) -> (usize, Triggers) {
-        let rest = text.get(at..limit).unwrap_or_default();
-        let dull = self.table.dull(rest, active);
-        for (offset, byte) in rest.iter().enumerate().skip(dull) {
-            let trigger = self.table.at(*byte).of(active);
-            if !trigger.is_none() {
-                return (at + offset, trigger);
-            }
-        }
-        (limit.max(at), Triggers::NONE)
     }
 
     /// Nothing of interest is left before the end of what was found, or of the text. Says whether more has to be

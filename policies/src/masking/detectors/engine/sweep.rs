@@ -1,7 +1,8 @@
 //! What has been found from one place of a text on, and which recognisers a byte of interest runs.
 
 use super::super::context::Before;
-use super::super::numbers::{self, Groups};
+use super::super::moment::{TIMESTAMP, fraction_and_offset, is_timestamp};
+use super::super::numbers::{self, Groups, Kinds};
 use super::super::region::Region;
 use super::super::secrets::{self, FoundSecret, Secret};
 use super::super::view::{Found, Stop, View, is_word};
@@ -17,6 +18,26 @@ use super::{
 
 /// Reads a number that groups of digits make.
 type Recogniser = fn(&View<'_>, &Groups<'_>) -> Found;
+
+/// The numbers that are told by their groups, in the order of their detectors.
+const RECOGNISERS: [(DetectorId, Recogniser); 6] = [
+    (US_SSN, us_ssn::at),
+    (US_ITIN, us_itin::at),
+    (PAYMENT_CARD, payment_card::at),
+    (US_BANK_ROUTING, us_bank_routing::at),
+    (UK_NHS, uk_nhs::at),
+    (PHONE, phone::at),
+];
+
+/// Which of those some groups may be, by their position; telephone numbers behind an exit code may have any shape.
+const KINDS: &Kinds = &Kinds::new(&[
+    us_ssn::QUICK,
+    us_ssn::QUICK,
+    payment_card::QUICK,
+    us_bank_routing::QUICK,
+    uk_nhs::QUICK,
+    phone::QUICK,
+]);
 
 /// What has been found so far from one place on.
 pub(super) struct Sweep<'s> {
@@ -130,7 +151,7 @@ impl Sweep<'_> {
                     self.offer_secret(at, secrets::private_key(view, at));
                 }
             }
-            Triggers::PLUS if self.has(PHONE) => self.offer(PHONE, at, phone::international(view, at)),
+            Triggers::PLUS if self.has(PHONE) => return self.plus(at),
             Triggers::PARENTHESIS if self.has(PHONE) => {
                 self.offer(PHONE, at, phone::in_parentheses(view, at))
             }
@@ -222,6 +243,20 @@ impl Sweep<'_> {
         }
     }
 
+    /// A plus: a telephone number, of whose groups none has to be read again where nothing goes on behind them.
+    fn plus(&mut self, at: usize) -> usize {
+        let view = self.view;
+        let found = phone::international(view, at);
+        self.offer(PHONE, at, found);
+        let is_last = |end: usize| {
+            view.span(end.saturating_sub(3), end).iter().all(u8::is_ascii_digit) && numbers::closes(view, end)
+        };
+        match found {
+            Ok(end) if self.hold.is_none() && is_last(end) => end,
+            _ => at + 1,
+        }
+    }
+
     /// A digit: a number, or a word that holds one.
     fn digit(&mut self, at: usize) -> usize {
         let view = self.view;
@@ -242,9 +277,9 @@ impl Sweep<'_> {
                 if self.has(DATE_OF_BIRTH) && numbers::begins(view, at) {
                     self.offer(DATE_OF_BIRTH, at, date_of_birth::at(view, &Before::new(view, at)));
                 }
-                return at + TIMESTAMP + fraction_and_offset(view, at + TIMESTAMP);
+                return at + TIMESTAMP + fraction_and_offset(view, at + TIMESTAMP).unwrap_or(0);
             }
-            self.number(at);
+            return self.number(at);
         }
         word_end(view, at)
     }
@@ -269,8 +304,8 @@ impl Sweep<'_> {
         }
     }
 
-    /// A number, from its first digit on.
-    fn number(&mut self, start: usize) {
+    /// A number, from its first digit on. Says where to go on.
+    fn number(&mut self, start: usize) -> usize {
         let view = self.view;
         let digits = view.run(start, 20, |byte| byte.is_ascii_digit());
         let word_goes_on = digits.is_ok_and(|end| view.known(end).is_some_and(is_word));
@@ -282,18 +317,18 @@ impl Sweep<'_> {
         }
         // Digits and then letters, as in identifiers: only `12th March` is a value.
         if word_goes_on && digits.is_ok_and(|end| end > start + 2) {
-            return;
+            return word_end(view, start);
         }
         let before = Before::new(view, start);
         let groups = Groups::read(view, &before);
-        if self.is_covered(&groups) {
-            return;
+        if self.found.is_some_and(|found| found.start < start) && self.is_covered(&groups) {
+            return groups.closed_at(view).unwrap_or_else(|| word_end(view, start));
         }
         if self.has(IP_ADDRESS) && groups.may_be_dotted() {
             self.offer(IP_ADDRESS, start, ip_address::v4(view, &before));
         }
         if !numbers::begins(view, start) || is_time(view, start, digits) {
-            return;
+            return word_end(view, start);
         }
         if self.has(DATE_OF_BIRTH) && groups.may_be_date() {
             self.offer(DATE_OF_BIRTH, start, date_of_birth::at(view, &before));
@@ -302,73 +337,47 @@ impl Sweep<'_> {
             self.offer(US_DRIVER_LICENSE, start, us_driver_license::at(view, &before));
         }
         if groups.are_few() {
-            return;
+            return word_end(view, start);
         }
-        let recognisers: [(DetectorId, Recogniser); 6] = [
-            (US_SSN, us_ssn::at),
-            (US_ITIN, us_itin::at),
-            (PAYMENT_CARD, payment_card::at),
-            (US_BANK_ROUTING, us_bank_routing::at),
-            (UK_NHS, uk_nhs::at),
-            (PHONE, phone::at),
-        ];
-        for (detector, recogniser) in recognisers {
-            if self.has(detector) {
+        let kinds = KINDS.of(&groups);
+        for (index, (detector, recogniser)) in RECOGNISERS.into_iter().enumerate() {
+            let may_be = kinds >> index & 1 == 1 || (detector == PHONE && groups.may_exit());
+            if may_be && self.has(detector) && !self.is_settled(&groups, detector) {
                 self.offer(detector, start, recogniser(view, &groups));
             }
         }
         if self.has(US_PASSPORT) && digits.map_or(true, |end| end == start + us_passport::DIGITS) {
             self.offer(US_PASSPORT, start, us_passport::at(view, &before));
         }
+        if self.is_covered(&groups)
+            && let Some(end) = groups.closed_at(view)
+        {
+            return end;
+        }
+        word_end(view, start)
+    }
+
+    /// Whether what has been found begins with these groups or before, and would be preferred to all that `detector`, or
+    /// one behind it in the list of names, finds there: that is no longer.
+    fn is_settled(&self, groups: &Groups<'_>, detector: DetectorId) -> bool {
+        self.hold.is_none()
+            && self.found.is_some_and(|found| {
+                found.region.is_none()
+                    && found.start <= groups.start()
+                    && found.detector < detector
+                    && groups.bound().is_some_and(|bound| bound <= found.end)
+            })
     }
 
     /// Whether no number that begins with these groups can end behind what covers what has been found, as with the
     /// later groups of a card's: it would change nothing.
     fn is_covered(&self, groups: &Groups<'_>) -> bool {
-        match (self.hold, self.found, groups.bound()) {
-            (None, Some(found), Some(bound)) => {
-                found.region.is_none() && found.start < groups.start() && bound <= found.cover
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Bytes of `2026-11-22T14:21:04`.
-const TIMESTAMP: usize = 19;
-
-/// Whether `text` is a date and a time as in RFC 3339.
-fn is_timestamp(text: &[u8]) -> bool {
-    text.len() == TIMESTAMP
-        && text.iter().zip(b"0000-00-00T00:00:00").all(|(byte, shape)| match shape {
-            b'0' => byte.is_ascii_digit(),
-            sign => byte == sign,
-        })
-}
-
-/// The longest fraction of a second that is known as one: nanoseconds.
-const FRACTION: usize = 9;
-
-/// How many bytes are the fraction of a second and the offset from UTC, `.552578+00:00`, behind a timestamp; none where
-/// they are not at hand, or not followed by what ends them for sure.
-fn fraction_and_offset(view: &View<'_>, at: usize) -> usize {
-    let near = view.span(at, at + 1 + FRACTION + 6 + 1);
-    let fraction = match near {
-        [b'.', digits @ ..] => {
-            1 + digits.iter().take(FRACTION).take_while(|byte| byte.is_ascii_digit()).count()
-        }
-        _ => 0,
-    };
-    let rest = near.get(fraction..).unwrap_or_default();
-    let offset = match rest {
-        [b'Z', ..] => 1,
-        [b'+' | b'-', a, b, b':', c, d, ..] if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()) => 6,
-        _ => return 0,
-    };
-    match rest.get(offset) {
-        None if view.ended && rest.len() == offset => fraction + offset,
-        Some(b'"' | b'\'' | b',' | b')' | b']' | b'}' | b'\n' | b'\\') => fraction + offset,
-        _ => 0,
+        self.hold.is_none()
+            && self.found.is_some_and(|found| {
+                found.region.is_none()
+                    && found.start <= groups.start()
+                    && groups.bound().is_some_and(|bound| bound <= found.cover)
+            })
     }
 }
 
