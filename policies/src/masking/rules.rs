@@ -170,8 +170,12 @@ impl<'a> Context<'a> {
 
     /// Whether this string stays where its name says nothing about it: it is a UUID (RFC 9562 section 4), as LangChain writes
     /// it for a run or by itself, or a time, and nothing else.
+    #[inline]
     pub(super) fn is_id_or_time(&self, text: &[u8]) -> bool {
-        self.rules.shared.built_in_alone && (is_uuid(text) || is_moment(text))
+        // What is shorter or longer is neither.
+        matches!(text.len(), 19..=44)
+            && self.rules.shared.built_in_alone
+            && (is_uuid(text) || is_moment(text))
     }
 
     /// Whether no detector can find anything in this number or literal of a value called `label`, told at a glance: none

@@ -48,9 +48,10 @@ fn offset_end(text: &[u8]) -> Option<usize> {
 
 /// Whether `text` is a time, and nothing else.
 pub(crate) fn is_moment(text: &[u8]) -> bool {
-    text.split_at_checked(TIMESTAMP).is_some_and(|(timestamp, rest)| {
-        (rest.is_empty() || offset_end(rest) == Some(rest.len())) && is_timestamp(timestamp)
-    })
+    text.get(10) == Some(&b'T')
+        && text.split_at_checked(TIMESTAMP).is_some_and(|(timestamp, rest)| {
+            (rest.is_empty() || offset_end(rest) == Some(rest.len())) && is_timestamp(timestamp)
+        })
 }
 
 #[cfg(test)]

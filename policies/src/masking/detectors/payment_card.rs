@@ -100,10 +100,11 @@ fn luhn(digits: &[u8]) -> bool {
 
 /// Whether an issuer has cards of this length that begin so.
 fn in_range(digits: &[u8]) -> bool {
-    let prefix = |length: usize| {
-        digits.iter().take(length).fold(0u32, |number, digit| number * 10 + u32::from(*digit))
-    };
-    let (two, three, four, six) = (prefix(2), prefix(3), prefix(4), prefix(6));
+    let [a, b, c, d, e, f, ..] = digits else { return false };
+    let two = u32::from(*a) * 10 + u32::from(*b);
+    let three = two * 10 + u32::from(*c);
+    let four = three * 10 + u32::from(*d);
+    let six = four * 100 + u32::from(*e) * 10 + u32::from(*f);
     match digits.len() {
         // Maestro.
         12 => maestro(four),

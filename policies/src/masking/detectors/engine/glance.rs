@@ -302,8 +302,13 @@ impl Surroundings {
             b'"' | b'\'' | b'\\' | b' ' | b'`' => false,
             last => !self.names.has(written(2), last),
         };
-        let (Some(next), Some(second)) = (ahead(1), ahead(2)) else { return false };
         let hexadecimal = |byte: u8| byte.is_ascii_hexdigit();
+        let Some(next) = ahead(1) else { return false };
+        // Most of these end a sentence.
+        if trigger == Triggers::DOT {
+            return !(hexadecimal(next) && hexadecimal(back(1))) || ahead(5).is_some_and(|byte| byte != b'.');
+        }
+        let Some(second) = ahead(2) else { return false };
         let no_pairs = |separator: u8, third: u8| {
             third != separator
                 || !(hexadecimal(next) && hexadecimal(second))
@@ -324,9 +329,6 @@ impl Surroundings {
                 // Only an address at a host has a user with a password.
                 let user = next > b' ' && active.has(Triggers::AT);
                 !group && !user && no_pairs(b':', third) && no_name()
-            }
-            Triggers::DOT => {
-                !(hexadecimal(next) && hexadecimal(back(1))) || ahead(5).is_some_and(|byte| byte != b'.')
             }
             Triggers::PLUS => !(next.is_ascii_digit() || matches!(next, b' ' | b'-' | b'.' | b'/' | b'(')),
             Triggers::PARENTHESIS => !next.is_ascii_digit(),

@@ -16,28 +16,9 @@ use super::{
     US_SSN, word_end,
 };
 
-/// Reads a number that groups of digits make.
-type Recogniser = fn(&View<'_>, &Groups<'_>) -> Found;
-
-/// The numbers that are told by their groups, in the order of their detectors.
-const RECOGNISERS: [(DetectorId, Recogniser); 6] = [
-    (US_SSN, us_ssn::at),
-    (US_ITIN, us_itin::at),
-    (PAYMENT_CARD, payment_card::at),
-    (US_BANK_ROUTING, us_bank_routing::at),
-    (UK_NHS, uk_nhs::at),
-    (PHONE, phone::at),
-];
-
-/// Which of those some groups may be, by their position; telephone numbers behind an exit code may have any shape.
-const KINDS: &Kinds = &Kinds::new(&[
-    us_ssn::QUICK,
-    us_ssn::QUICK,
-    payment_card::QUICK,
-    us_bank_routing::QUICK,
-    uk_nhs::QUICK,
-    phone::QUICK,
-]);
+/// The kinds of numbers that are told by their groups, a bit each.
+const KINDS: &Kinds =
+    &Kinds::new(&[us_ssn::QUICK, payment_card::QUICK, us_bank_routing::QUICK, uk_nhs::QUICK, phone::QUICK]);
 
 /// What has been found so far from one place on.
 pub(super) struct Sweep<'s> {
@@ -271,7 +252,8 @@ impl Sweep<'_> {
             let closed = matches!(view.byte(at + TIMESTAMP), Ok(next) if !goes_on(next));
             // Behind anything else it may be the user and the password of a URL.
             let apart = view.previous(at).is_none_or(|byte| byte <= b' ' || matches!(byte, b'"' | b'\''));
-            if closed && apart && is_timestamp(view.span(at, at + TIMESTAMP)) {
+            let dated = view.known(at + 4) == Some(b'-');
+            if dated && closed && apart && is_timestamp(view.span(at, at + TIMESTAMP)) {
                 // Nothing else is in it, and state is full of them. The date is one where it would be one by itself:
                 // what follows it may not have come yet.
                 if self.has(DATE_OF_BIRTH) && numbers::begins(view, at) {
@@ -340,12 +322,14 @@ impl Sweep<'_> {
             return word_end(view, start);
         }
         let kinds = KINDS.of(&groups);
-        for (index, (detector, recogniser)) in RECOGNISERS.into_iter().enumerate() {
-            let may_be = kinds >> index & 1 == 1 || (detector == PHONE && groups.may_exit());
-            if may_be && self.has(detector) && !self.is_settled(&groups, detector) {
-                self.offer(detector, start, recogniser(view, &groups));
-            }
-        }
+        let may_be = |kind: u8| kinds >> kind & 1 == 1;
+        self.grouped(may_be(0), US_SSN, &groups, us_ssn::at);
+        self.grouped(may_be(0), US_ITIN, &groups, us_itin::at);
+        self.grouped(may_be(1), PAYMENT_CARD, &groups, payment_card::at);
+        self.grouped(may_be(2), US_BANK_ROUTING, &groups, us_bank_routing::at);
+        self.grouped(may_be(3), UK_NHS, &groups, uk_nhs::at);
+        // Behind an exit code the groups may be any.
+        self.grouped(may_be(4) || groups.may_exit(), PHONE, &groups, phone::at);
         if self.has(US_PASSPORT) && digits.map_or(true, |end| end == start + us_passport::DIGITS) {
             self.offer(US_PASSPORT, start, us_passport::at(view, &before));
         }
@@ -355,6 +339,20 @@ impl Sweep<'_> {
             return end;
         }
         word_end(view, start)
+    }
+
+    /// A number that is told by its groups, which `recogniser` reads; `may_be`: what a glance told of them.
+    #[inline]
+    fn grouped(
+        &mut self,
+        may_be: bool,
+        detector: DetectorId,
+        groups: &Groups<'_>,
+        recogniser: impl Fn(&View<'_>, &Groups<'_>) -> Found,
+    ) {
+        if may_be && self.has(detector) && !self.is_settled(groups, detector) {
+            self.offer(detector, groups.start(), recogniser(self.view, groups));
+        }
     }
 
     /// Whether what has been found begins with these groups or before, and would be preferred to all that `detector`, or
