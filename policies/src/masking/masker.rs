@@ -55,6 +55,12 @@ enum Body {
     Refused(Cut),
 }
 
+impl Drop for Masker {
+    fn drop(&mut self) {
+        self.rules.names.leave(std::mem::take(&mut self.learnt.names));
+    }
+}
+
 impl fmt::Debug for Masker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Masker").field("cut", &self.cut).finish_non_exhaustive()
@@ -88,7 +94,8 @@ impl Masker {
             Media::Bodiless => Body::Refused(Cut { why: "a body where none may be" }),
             Media::Unmaskable(why) => Body::Refused(Cut { why }),
         };
-        Self { rules, learnt: Learnt::default(), body, begun: Beginning::default(), cut: None }
+        let learnt = Learnt { names: rules.names.take(), ..Learnt::default() };
+        Self { rules, learnt, body, begun: Beginning::default(), cut: None }
     }
 
     /// Takes the next bytes of the body and appends what may leave now.

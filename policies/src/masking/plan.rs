@@ -9,7 +9,7 @@ use super::config::{ActionConfig, Config, LimitsConfig, Unmaskable};
 use super::detectors::{Action, DetectorId, Detectors};
 use super::masker::Masker;
 use super::path::{LONGEST_NAME, MOST_SEGMENTS, Path, Paths};
-use super::rules::{Exemption, Field, Limits, Rules, Shared, lower_case};
+use super::rules::{Exemption, Field, Limits, Rules, Shared, Spare, lower_case};
 use crate::access::Condition;
 use crate::identity::Identity;
 use crate::policy::{At, Environment, Problems, Size};
@@ -80,6 +80,7 @@ impl Masking {
                 detectors: detectors.clone(),
                 instead: Vec::new(),
                 exempt_fields: Vec::new(),
+                names: Spare::default(),
             }),
         };
         Some(Self {
@@ -150,7 +151,7 @@ impl Inner {
             };
             exempt_fields.extend(exempt.fields.iter().map(|field| (*field, exemption.clone())));
         }
-        Rules { shared: Arc::clone(&self.shared), detectors, instead, exempt_fields }
+        Rules { shared: Arc::clone(&self.shared), detectors, instead, exempt_fields, names: Spare::default() }
     }
 }
 

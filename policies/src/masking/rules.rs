@@ -1,7 +1,7 @@
 //! The rules of one plan, and what a transducer asks of them while it works.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::config::Malformed;
 use super::detectors::{Action, DetectorId, Detectors, Label, is_moment};
@@ -88,6 +88,30 @@ pub(super) struct Rules {
     pub(super) instead: Vec<(DetectorId, Action)>,
     /// By rule.
     pub(super) exempt_fields: Vec<(usize, Exemption)>,
+    /// What the body before knew, for the next to begin with.
+    pub(super) names: Spare,
+}
+
+/// Names that no body has now: most bodies have the names of the one before. Bodies at the same time have names of their
+/// own, of which the most stay here.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Mutex<Names>);
+
+impl Spare {
+    /// Takes what is there, for a body to begin with.
+    pub(super) fn take(&self) -> Names {
+        // Whoever has it now, or fell with it, keeps it: then the body begins with nothing.
+        self.0.try_lock().map(|mut names| std::mem::take(&mut *names)).unwrap_or_default()
+    }
+
+    /// Leaves them for the next.
+    pub(super) fn leave(&self, names: Names) {
+        if let Ok(mut spare) = self.0.try_lock()
+            && spare.footprint() <= names.footprint()
+        {
+            *spare = names;
+        }
+    }
 }
 
 impl Rules {

@@ -45,6 +45,43 @@ fn a_literal_or_an_empty_container_ends_where_its_token_does() {
     }
 }
 
+/// Names that have been looked at are kept, and the next body begins with those of the one before.
+#[test]
+fn a_body_is_masked_alike_whatever_came_before_it() {
+    let section = || json!({"keys": ["tax_id"], "fields": [{"path": "$.b.name"}, {"path": "$..deep[*].id"}]});
+    let members = |value: &str| {
+        let member = |name: &&str| format!("\"{name}\": \"{value}\"");
+        ["name", "id", "tax_id", "phone", "born", "password", "zoe@example.com", "pass\\u0077ord", "an_id"]
+            .iter()
+            .map(member)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut bodies = Vec::new();
+    for value in ["1985-03-12T00:00:00Z", "9c1a3519-abd2-4563-a581-6e39b7adb674", "hunter2x", "020 7946 0958"]
+    {
+        for around in ["a", "b", "deep"] {
+            let many = (0..70).map(|number| format!("\"k{number}\": {{{}}}", members(value)));
+            bodies.push(format!("{{\"{around}\": {{{}}}}}", members(value)));
+            bodies.push(format!("{{\"{around}\": [{{{}}}]}}", members(value)));
+            bodies.push(format!("{{\"{around}\": {{{}}}}}", many.collect::<Vec<_>>().join(", ")));
+        }
+    }
+    let alone: Vec<_> =
+        bodies.iter().map(|body| whole(&plan(section()), Media::Json, body.as_bytes())).collect();
+    let shared = plan(section());
+    for step in 1..bodies.len() {
+        for turn in 0..bodies.len() {
+            let index = turn * step % bodies.len();
+            // One that is open all the while has names of its own.
+            let other = shared.open(Media::Json);
+            let output = whole(&shared, Media::Json, bodies[index].as_bytes());
+            assert_eq!(String::from_utf8_lossy(&output), String::from_utf8_lossy(&alone[index]));
+            drop(other);
+        }
+    }
+}
+
 #[test]
 fn what_stands_under_a_telling_name_is_found_where_the_document_ends_being_one() {
     for (value, masked) in [
