@@ -82,6 +82,32 @@ fn a_body_is_masked_alike_whatever_came_before_it() {
     }
 }
 
+/// More names in a document inside of an array than are kept: the name that the array stands under is not forgotten over them.
+#[test]
+fn a_name_tells_what_its_values_are_whatever_names_came_between() {
+    let id = "9c1a3519-abd2-4563-a581-6e39b7adb674";
+    for names in [1, 60, 63, 64, 65, 128, 200] {
+        let inner: Vec<_> = (0..names)
+            .chain(0..names)
+            .map(|number| format!("\\\"k{number}\\\":\\\"{id}\\\""))
+            .flat_map(|member| [member.clone(), member])
+            .collect();
+        let body = format!(
+            "[{{\"born\": 1}}, {{\"born\": [\"{{{}}}\", \"1985-03-12T00:00:00Z\"]}}]",
+            inner.join(",")
+        );
+        let shared = plan(json!({}));
+        for _ in 0..3 {
+            let output = whole(&shared, Media::Json, body.as_bytes());
+            assert_eq!(
+                String::from_utf8_lossy(&output),
+                body.replace("1985-03-12T", "[DATE_OF_BIRTH]T"),
+                "{names}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_stands_under_a_telling_name_is_found_where_the_document_ends_being_one() {
     for (value, masked) in [

@@ -82,30 +82,41 @@ pub(in crate::masking) struct Names {
     kept: Vec<(Known, Places, Said)>,
     /// By [`Known::place`], the position of one in `kept`, from one on.
     places: [u8; PLACES],
+    /// How often it has begun anew.
+    age: u64,
+}
+
+/// Where a name is kept, as long as nothing begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    position: usize,
+    age: u64,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        Self { kept: Vec::new(), places: [0; PLACES] }
+        Self { kept: Vec::new(), places: [0; PLACES], age: 0 }
     }
 }
 
 impl Names {
     /// Where this name is, coming from `from`, and what it says; if it is there.
-    pub(super) fn find(&self, name: &Known, from: Places) -> Option<(usize, Said)> {
+    pub(super) fn find(&self, name: &Known, from: Places) -> Option<(Place, Said)> {
         for near in 0..NEAR {
             let position = usize::from(*self.places.get((name.place() + near) % PLACES)?).checked_sub(1)?;
             let (known, before, said) = self.kept.get(position)?;
             if known == name && *before == from {
-                return Some((position, *said));
+                return Some((Place { position, age: self.age }, *said));
             }
         }
         None
     }
 
     /// Whether the name that is kept there says nothing about its value; `ask` tells it, of one that is not kept as well.
-    pub(super) fn is_silent(&mut self, kept: Option<usize>, ask: impl FnOnce() -> bool) -> bool {
-        match kept.and_then(|position| self.kept.get_mut(position)) {
+    pub(super) fn is_silent(&mut self, kept: Option<Place>, ask: impl FnOnce() -> bool) -> bool {
+        // A document in an array may have begun anew since: then another name is there.
+        let kept = kept.filter(|place| place.age == self.age);
+        match kept.and_then(|place| self.kept.get_mut(place.position)) {
             Some((_, _, said)) => *said.silent.get_or_insert_with(ask),
             None => ask(),
         }
@@ -118,7 +129,8 @@ impl Names {
         let place = match free.next() {
             Some(place) if self.kept.len() < MOST => place,
             _ => {
-                *self = Self { kept: std::mem::take(&mut self.kept), ..Self::default() };
+                self.places = [0; PLACES];
+                self.age = self.age.wrapping_add(1);
                 self.kept.clear();
                 name.place()
             }
@@ -165,7 +177,7 @@ mod tests {
         let read = |name: &str| Known::read(format!("{name}{rest}").as_bytes()).expect("a short name");
         let mut names = Names::default();
         names.keep(read("content"), 1, Said { to: 3, plain: true, silent: None });
-        assert_eq!(names.find(&read("content"), 1).map(|(kept, said)| (kept, said.to)), Some((0, 3)));
+        assert_eq!(names.find(&read("content"), 1).map(|(_, said)| said.to), Some(3));
         assert!(names.find(&read("content"), 2).is_none());
         for other in ["", "c", "conten", "contents", "Content", "content\0"] {
             if let Some(other) = Known::read(format!("{other}{rest}").as_bytes()) {

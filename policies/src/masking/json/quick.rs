@@ -3,7 +3,7 @@
 //! would have answered is what is answered here.
 
 use super::escaped::{self, AsSpelled, Decoded};
-use super::names::{Known, Said};
+use super::names::{Known, Place, Said};
 use super::string::{begins_document, look};
 use super::{Flow, Frame, Json, State, Stop};
 use crate::masking::detectors::{Detectors, Label, Seen, Triggers};
@@ -75,7 +75,7 @@ struct Named<'i> {
     /// Whether that makes no secret of the value.
     plain: bool,
     /// Where it is kept, if it is.
-    kept: Option<usize>,
+    kept: Option<Place>,
 }
 
 impl Named<'_> {
